@@ -1,0 +1,65 @@
+# make help lists the targets.
+PYTHON ?= python3
+CONFIG ?= configs/demo.toml
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Nothing is sent anywhere, and Prefect keeps its database inside the checkout.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_HOME ?= $(CURDIR)/.prefect
+
+.DEFAULT_GOAL := help
+.PHONY: help dataset report serve pretrain test check format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "make dataset CONFIG=configs/belgium.toml   another configuration"
+
+dataset: $(VENV)/.dataset ## build the dataset of CONFIG (default: the embedded archive) with Prefect
+	@$(BIN)/python -m flows.dataset $(CONFIG)
+
+report: $(VENV)/.dataset ## write the dataset's page again
+	@$(BIN)/ssl4eco report $(CONFIG)
+
+serve: $(VENV)/.dataset ## Prefect server, work pool, worker and the scheduled deployments
+	@$(BIN)/python -m flows.serve
+
+pretrain: ## short real training run (arrives with the training package)
+	@echo "make pretrain: the training package is not part of this version yet; see training/README.md" >&2; exit 2
+
+test: $(VENV)/.test ## install what the tests need and run them all
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.test ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing
+
+format: $(VENV)/.test ## mend format and lint
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.test ## exact pins from the ranges in pyproject.toml
+	@$(PIP) install 'uv>=0.13,<0.14'
+	@$(BIN)/python tools/lock.py
+
+clean: ## remove the environment, never data
+	rm -rf $(VENV) .prefect
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dataset: requirements/dataset.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) (a few minutes the first time) ..."
+	@$(PIP) install -r requirements/dataset.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.dataset
+	@$(PIP) install -r requirements/test.txt
+	@touch $@

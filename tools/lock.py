@@ -1,0 +1,66 @@
+"""Rewrite the exact pins in requirements/ and environment.yml from the ranges in pyproject.toml (`make lock`)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+GROUPS = {"dataset": ["flows"], "test": ["flows", "earthengine"]}
+HEADER = "# Exact versions, made from the ranges in pyproject.toml by `make lock`. Do not edit.\n"
+
+
+def compile_pins(name: str, extras: list[str], *, dev: bool) -> None:
+    """Write requirements/NAME.txt: what these extras resolve to, for every platform and Python 3.11 up."""
+    target = ROOT / "requirements" / f"{name}.txt"
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11"]
+    command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
+    command += [f"--extra={extra}" for extra in extras]
+    command += ["--group=dev"] if dev else []
+    command += ["--constraint=requirements/dataset.txt"] if dev else []
+    done = subprocess.run([*command, "pyproject.toml"], cwd=ROOT, check=True, capture_output=True, text=True)
+    target.write_text(HEADER + done.stdout)
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Package name -> exact version, of a pinned requirements file (Python 3.11 where versions differ)."""
+    found: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        if match := re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;\s*(.*))?", line):
+            newer_python = re.search(r"python_full_version >= '3\.1[2-9]'", match[3] or "")
+            if not newer_python:
+                found[match[1].lower().replace("_", "-")] = match[2]
+    return found
+
+
+def direct_dependencies() -> list[str]:
+    """Names (with extras) of what pyproject.toml asks for itself, dev tools included, sorted."""
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = data["project"]
+    asked = [*project["dependencies"], *data["dependency-groups"]["dev"]]
+    asked += [r for extra in project["optional-dependencies"].values() for r in extra]
+    names = {re.split(r"[<>=!~ ]", r, maxsplit=1)[0].lower() for r in asked}
+    return sorted(n for n in names if not n.startswith(project["name"]))
+
+
+def environment() -> str:
+    """The text of environment.yml: conda brings Python, pip the same pins as everywhere else."""
+    exact = pins(ROOT / "requirements" / "test.txt")
+    lines = ["# Exact versions, made by `make lock`; a test keeps them equal to requirements/. Do not edit."]
+    lines += ["name: ssl4eco", "channels:", "  - conda-forge", "dependencies:", "  - python=3.11", "  - pip", "  - pip:"]
+    lines += [f"      - {name}=={exact[name.split('[')[0]]}" for name in direct_dependencies()]
+    return "\n".join([*lines, "      - --editable .", ""])
+
+
+def main() -> None:
+    """Rewrite every lock file."""
+    compile_pins("dataset", GROUPS["dataset"], dev=False)
+    compile_pins("test", GROUPS["test"], dev=True)
+    (ROOT / "environment.yml").write_text(environment())
+
+
+if __name__ == "__main__":
+    main()
