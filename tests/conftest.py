@@ -3,11 +3,58 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+TINY = """
+[dataset]
+root = "dataset"
+title = "tiny"
+
+[simulate]
+folder = "{archive}"
+
+[simulate.earth]
+regions = ["temperate_forest", "pampas"]
+locations_per_site = 3
+imagery_start = 2020-07-01
+imagery_end = 2022-07-01
+vegetation_start = 2020-01-01
+vegetation_end = 2023-01-01
+
+[period]
+imagery_start = 2020-07-01
+imagery_end = 2022-07-01
+vegetation_start = 2020-01-01
+vegetation_end = 2023-01-01
+
+[archive]
+kind = "stac"
+imagery = "{archive}/sentinel-2-l2a.json"
+vegetation = "{archive}/modis-13Q1-061.json"
+
+[locations]
+strata = "{archive}/layers/ecoregions.gpkg"
+
+[locations.source]
+kind = "grid"
+spacing_km = 1.0
+land = "{archive}/layers/land.gpkg"
+
+[patches]
+size_px = 64
+
+[store]
+shard_locations = 2
+
+[run]
+workers = 2
+retry_delay_s = 0.0
+"""
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +64,39 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"REAL DATA ABSENT: {folder} is not there (set SSL4ECO_SHARED); this test did not run")
     return folder
+
+
+def write_tiny_config(folder: Path, archive: Path) -> Path:
+    """A configuration of six locations in two climates, whose dataset goes beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tiny.toml"
+    path.write_text(TINY.format(archive=archive))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small embedded archive."""
+    from ssl4eco_data import config, pipeline
+
+    archive = tmp_path_factory.mktemp("earth") / "archive"
+    pipeline.prepare_archive(config.load(write_tiny_config(archive.parent, archive)))
+    return archive
+
+
+@pytest.fixture(scope="session")
+def built_config(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Path:
+    """The configuration of a dataset that was built without disturbance; never written to."""
+    from ssl4eco_data import config, pipeline
+
+    path = write_tiny_config(tmp_path_factory.mktemp("built"), tiny_archive)
+    pipeline.build(config.load(path), pipeline.run_in_threads)
+    return path
+
+
+@pytest.fixture
+def finished_config(tmp_path: Path, tiny_archive: Path, built_config: Path) -> Path:
+    """The configuration of a finished dataset that a test may change."""
+    path = write_tiny_config(tmp_path / "finished", tiny_archive)
+    shutil.copytree(built_config.parent / "dataset", path.parent / "dataset")
+    return path

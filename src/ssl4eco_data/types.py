@@ -10,11 +10,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 UInt16Array = npt.NDArray[np.uint16]
 UInt8Array = npt.NDArray[np.uint8]
@@ -29,6 +30,17 @@ class Parameters(BaseModel):
     """Base of every stage's parameters: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _beside_configuration(value: str, info: ValidationInfo) -> str:
+    base = (info.context or {}).get("base")
+    if base is None or "://" in value:
+        return value
+    return str((Path(base) / Path(value).expanduser()).resolve())
+
+
+LocalPath = Annotated[str, AfterValidator(_beside_configuration)]
+"""A file, folder or URL in a configuration; relative paths start at the configuration file's folder."""
 
 
 def _check_utm(epsg: int) -> None:

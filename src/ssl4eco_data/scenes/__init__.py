@@ -1,0 +1,32 @@
+"""Rules that judge candidate scenes on the patch and choose one per season; pure, no access to any archive.
+
+The caller drives the loop, because only it may read pixels::
+
+    candidates = candidates_of(scenes, windows, rules)
+    while pending := to_judge(candidates, rules):
+        candidates = with_stats(candidates, archive.judge([c.scene for c in pending], footprint))
+    choices = choose(candidates, rules)
+    table = explain(candidates, rules, choices)
+
+Stats kept from an earlier run go in through :func:`with_stats` first; then only what other thresholds need
+is judged again.
+"""
+
+from ssl4eco_data.scenes.candidates import Candidate, candidates_of, with_stats
+from ssl4eco_data.scenes.choice import Choice, choose, to_judge
+from ssl4eco_data.scenes.explain import explain
+from ssl4eco_data.scenes.rules import SceneRules
+from ssl4eco_data.scenes.verdicts import Verdict, verdicts
+
+__all__ = [
+    "Candidate",
+    "Choice",
+    "SceneRules",
+    "Verdict",
+    "candidates_of",
+    "choose",
+    "explain",
+    "to_judge",
+    "verdicts",
+    "with_stats",
+]

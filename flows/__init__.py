@@ -1,0 +1,1 @@
+"""Prefect flows: thin decorations around :mod:`ssl4eco_data.pipeline`."""

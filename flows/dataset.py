@@ -1,0 +1,154 @@
+"""The dataset flow: one parent, one sub-flow per stage, one task per block.
+
+    python -m flows.dataset configs/demo.toml
+
+Everything that decides what is done, and how, is in :mod:`ssl4eco_data.pipeline`; here it is spread,
+retried and shown. Prefect's own cache is never asked: done is what the ledger says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow, Task, flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from ssl4eco_data.config import Config, load
+from ssl4eco_data.errors import Ssl4ecoError
+from ssl4eco_data.pipeline import (
+    STAGES,
+    Bar,
+    Mark,
+    Result,
+    Stage,
+    Work,
+    build,
+    describe,
+    execute,
+    first_pending,
+    is_transient,
+    pending,
+    prepare_archive,
+    stage_named,
+    summarise_dataset,
+)
+
+
+def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry a block only when its failure was transient."""
+    error = state.data if isinstance(state.data, BaseException) else state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and is_transient(error)
+
+
+@task(name="block", task_run_name="{stage_name}-{work.block}", cache_policy=NO_CACHE, persist_result=False)
+def do_block(config: Config, stage_name: str, work: Work) -> Mark:
+    """One block of one stage."""
+    return execute(config, stage_named(stage_name), work)
+
+
+def _result(work: Work, future: PrefectFuture[Mark]) -> Result:
+    outcome = future.result(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        return Result(work=work, error=describe(outcome))
+    return Result(work=work, mark=outcome)
+
+
+def _spread(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
+    """Submit the blocks to the flow's task runner and wait for all of them."""
+    one = do_block.with_options(
+        retries=config.run.retries,
+        retry_delay_seconds=config.run.retry_delay_s,
+        retry_condition_fn=_may_help,
+    )
+    with Bar(stage.title, len(todo), stage.unit) as bar:
+        futures = {one.submit(config, stage.name, work): work for work in todo}
+        for _ in as_completed(list(futures)):
+            bar.advance()
+    return [_result(work, future) for future, work in futures.items()]
+
+
+def _stage_flow(stage: Stage) -> Flow[[str], list[Result]]:
+    """The sub-flow of one stage; it runs alone, too."""
+
+    @flow(name=f"ssl4eco-{stage.name}", description=stage.run.__doc__, validate_parameters=False)
+    def stage_flow(config_path: str) -> list[Result]:
+        config = load(Path(config_path))
+        results = _spread(config, stage, pending(config, stage))
+        rows = [
+            {"block": r.work.block, "error": r.error} | dict(r.mark.counts if r.mark else {}) for r in results
+        ]
+        create_table_artifact(rows[:1000], key=f"ssl4eco-{stage.name}", description=f"Blocks of {stage.title}")
+        return results
+
+    return stage_flow
+
+
+STAGE_FLOWS = {stage.name: _stage_flow(stage) for stage in STAGES}
+
+
+@contextmanager
+def task_runner(config: Config) -> Iterator[TaskRunner[Any]]:
+    """The task runner of the configuration; a local Dask cluster lives as long as the context."""
+    kind = config.run.task_runner
+    if kind == "threads":
+        yield ThreadPoolTaskRunner(max_workers=config.run.workers)
+        return
+    import cloudpickle
+    from distributed import LocalCluster
+    from prefect_dask import DaskTaskRunner
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    if kind != "dask":
+        yield DaskTaskRunner(address=kind)
+        return
+    with LocalCluster(n_workers=config.run.workers, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield DaskTaskRunner(address=cluster.scheduler_address)
+
+
+@flow(name="ssl4eco-dataset", validate_parameters=False)
+def build_dataset(config_path: str) -> str:
+    """Build or continue the dataset of a configuration; returns the path of its page."""
+    config = load(Path(config_path))
+    prepare_archive(config)
+    with task_runner(config) as runner:
+
+        def run_stage(_config: Config, stage: Stage, _todo: Sequence[Work]) -> Sequence[Result]:
+            return STAGE_FLOWS[stage.name].with_options(task_runner=runner)(config_path)
+
+        record = build(config, run_stage)
+    summary = summarise_dataset(config, record)
+    create_markdown_artifact(summary.markdown(), key="ssl4eco-dataset", description=config.dataset.title)
+    return str(summary.page)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build the dataset of the configuration named on the command line."""
+    if len(arguments) != 1:
+        print("usage: python -m flows.dataset CONFIG", file=sys.stderr)
+        return 2
+    try:
+        config = load(Path(arguments[0]))
+        if first_pending(config) is None:
+            summarise_dataset(config, None).show()
+            return 0
+        build_dataset(arguments[0])
+        summarise_dataset(config, None).show()
+    except Ssl4ecoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is done is kept, the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

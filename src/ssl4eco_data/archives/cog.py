@@ -1,0 +1,219 @@
+"""Exact pixel windows of GeoTIFFs, near or far, without warping.
+
+Small files are decoded whole and kept for a while, because the locations of a block share scenes and
+opening a file costs more than decoding it. Of large files only the blocks under a window are fetched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from pyproj import CRS
+from rasterio.windows import Window
+
+from ssl4eco_data.archives.retry import archive_errors, with_retries
+from ssl4eco_data.errors import ArchiveError
+
+Pixels = npt.NDArray[np.generic]
+Transform = tuple[float, float, float, float, float, float]
+Answer = TypeVar("Answer")
+Job = TypeVar("Job")
+Signing = Literal["none", "planetary-computer"]
+
+SMALL_PX = 2**20
+"""Files of up to this many pixels are decoded whole."""
+CACHE_BYTES = 128 * 2**20
+"""Decoded small files kept by one process."""
+GDAL_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_HTTP_MAX_RETRY": "0",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+    "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),
+}
+"""No directory listing, no sidecar files, few requests; retries are made here, not inside GDAL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How files are fetched."""
+
+    sign: Signing = "none"
+    timeout_s: float = 60.0
+    retries: int = 4
+    wait_s: float = 1.0
+    threads: int = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raster:
+    """A single-band raster: its grid, and ``fetch(column, row, width, height)`` for pixels inside it."""
+
+    crs_wkt: str
+    transform: Transform
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    fetch: Callable[[int, int, int, int], Pixels]
+
+    def window(self, column: int, row: int, width: int, height: int, outside: int = 0) -> Pixels:
+        """The ``(height, width)`` pixels from ``(row, column)`` on, ``outside`` beyond the raster's edge."""
+        pixels = np.full((height, width), outside, self.dtype)
+        left, right = max(column, 0), min(column + width, self.shape[1])
+        top, bottom = max(row, 0), min(row + height, self.shape[0])
+        if left < right and top < bottom:
+            inner = self.fetch(left, top, right - left, bottom - top)
+            pixels[top - row : bottom - row, left - column : right - column] = inner
+        return pixels
+
+
+def is_remote(href: str) -> bool:
+    """Whether a link leads over a network."""
+    return "://" in href and not href.startswith("file://")
+
+
+def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
+    """What ``use`` makes of the raster at ``href``, tried again on transient failures.
+
+    ``use`` must not keep the raster. Raises ArchiveError naming the file.
+    """
+
+    def attempt() -> Answer:
+        with archive_errors(f"file {href}", remote=is_remote(href)):
+            key = _identity(href)
+            small = _SMALL.get(key)
+            if small is not None:
+                return use(small)
+            with _environment(access), rasterio.open(_link(href, access)) as file:
+                raster = _raster(href, file)
+                if raster.shape[0] * raster.shape[1] > SMALL_PX:
+                    return use(raster)
+                small = _decoded(raster)
+            _SMALL.put(key, small)
+            return use(small)
+
+    return with_retries(attempt, retries=access.retries, wait_s=access.wait_s)
+
+
+def _environment(access: Access) -> rasterio.Env:
+    limit = str(max(1, round(access.timeout_s)))
+    return rasterio.Env(**GDAL_OPTIONS, GDAL_HTTP_TIMEOUT=limit, GDAL_HTTP_CONNECTTIMEOUT=limit)
+
+
+def _link(href: str, access: Access) -> str:
+    """The link to open; signatures are renewed here, by their library, shortly before they expire."""
+    if access.sign == "planetary-computer" and is_remote(href):
+        import planetary_computer  # slow to import, and it warns when it is
+
+        return str(planetary_computer.sign_url(href))
+    return href
+
+
+def _identity(href: str) -> tuple[str, int, int]:
+    """What the pixels behind a link depend on: a local file may be written anew."""
+    if is_remote(href):
+        return href, 0, 0
+    status = Path(href.removeprefix("file://")).stat()
+    return href, status.st_mtime_ns, status.st_size
+
+
+def _raster(href: str, file: Any) -> Raster:
+    if file.count != 1:
+        raise ArchiveError(f"file {href} must have one band, got {file.count}", transient=False)
+    transform = file.transform
+    if transform.b or transform.d or transform.a <= 0 or transform.e != -transform.a:
+        raise ArchiveError(
+            f"file {href} must be north-up with square pixels, got {transform!r}", transient=False
+        )
+
+    def fetch(column: int, row: int, width: int, height: int) -> Pixels:
+        pixels: Pixels = file.read(1, window=Window(column, row, width, height))
+        return pixels
+
+    return Raster(
+        crs_wkt=file.crs.wkt if file.crs else "",
+        transform=tuple(transform)[:6],
+        shape=(file.height, file.width),
+        dtype=np.dtype(file.dtypes[0]),
+        fetch=fetch,
+    )
+
+
+def _decoded(raster: Raster) -> Raster:
+    """The same raster with all of its pixels in memory."""
+    rows, columns = raster.shape
+    pixels = raster.fetch(0, 0, columns, rows)
+
+    def fetch(column: int, row: int, width: int, height: int) -> Pixels:
+        return pixels[row : row + height, column : column + width]
+
+    return Raster(raster.crs_wkt, raster.transform, raster.shape, raster.dtype, fetch)
+
+
+class _Kept:
+    """The most recently used small rasters of this process, up to a number of bytes."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._bytes = 0
+        self._rasters: OrderedDict[tuple[str, int, int], Raster] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int, int]) -> Raster | None:
+        with self._lock:
+            if key in self._rasters:
+                self._rasters.move_to_end(key)
+            return self._rasters.get(key)
+
+    def put(self, key: tuple[str, int, int], raster: Raster) -> None:
+        with self._lock:
+            if key not in self._rasters:
+                self._rasters[key] = raster
+                self._bytes += _bytes_of(raster)
+            while self._bytes > self._limit:
+                _, dropped = self._rasters.popitem(last=False)
+                self._bytes -= _bytes_of(dropped)
+
+
+def _bytes_of(raster: Raster) -> int:
+    return raster.shape[0] * raster.shape[1] * raster.dtype.itemsize
+
+
+_SMALL = _Kept(CACHE_BYTES)
+
+
+def spread(
+    work: Callable[[Job], Answer], jobs: Sequence[Job], hrefs: Iterable[str], access: Access
+) -> list[Answer]:
+    """``work`` done for every job, answers in order; in threads when one of the files is far.
+
+    Opening near files holds the interpreter's lock, so threads would only slow them down.
+    """
+    if access.threads == 1 or len(jobs) < 2 or not any(map(is_remote, hrefs)):
+        return [work(job) for job in jobs]
+    with ThreadPoolExecutor(min(access.threads, len(jobs))) as pool:
+        return list(pool.map(work, jobs))
+
+
+@lru_cache(maxsize=256)
+def crs_of(wkt: str) -> CRS:
+    """The coordinate reference system of a raster."""
+    return CRS.from_wkt(wkt)
+
+
+@lru_cache(maxsize=256)
+def epsg_of(wkt: str) -> int | None:
+    """The EPSG code of a raster's coordinate reference system; None without one."""
+    code: int | None = crs_of(wkt).to_epsg()
+    return code

@@ -1,0 +1,123 @@
+"""Earth Engine image descriptions and stacked pixels turned into the project's nouns; pure, no client."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+
+from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.patches import blue_quantile, mask_fractions
+from ssl4eco_data.types import PatchGrid, PatchStats, Scene, UInt16Array
+
+_SCENE_ID = re.compile(r"(\d{8})T\d{6}_\d{8}T\d{6}_T(\d{2}[A-Z]{3})")
+Item = TypeVar("Item")
+_BASELINE = re.compile(r"_N\d\d\.\d\d$")
+
+
+def scene_of(image: Mapping[str, Any]) -> Scene:
+    """The scene that an image description (``ee.Image.getInfo`` with band B2 first) stands for.
+
+    The offset of baseline 04.00 is zero: the HARMONIZED collections have it removed. Raises ArchiveError
+    (permanent) naming the image and the field that is not there.
+    """
+    try:
+        return _scene_of(image)
+    except (KeyError, IndexError) as error:
+        name = image.get("id", "without id")
+        raise ArchiveError(
+            f"Earth Engine image {name} has no {error}; is the collection Sentinel-2 L2A?", transient=False
+        ) from error
+
+
+def _scene_of(image: Mapping[str, Any]) -> Scene:
+    properties, band = image["properties"], image["bands"][0]
+    west_m, north_m = band["crs_transform"][2], band["crs_transform"][5]
+    return Scene(
+        scene_id=properties["system:index"],
+        acquisition=_BASELINE.sub("", properties["DATATAKE_IDENTIFIER"]),
+        tile=properties["MGRS_TILE"],
+        time=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=properties["system:time_start"]),
+        epsg=int(band["crs"].removeprefix("EPSG:")),
+        tile_west_m=float(west_m),
+        tile_north_m=float(north_m),
+        cloud_fraction=_number(properties, "CLOUDY_PIXEL_PERCENTAGE") / 100,
+        sun_elevation_deg=90 - _number(properties, "MEAN_SOLAR_ZENITH_ANGLE"),
+        sun_azimuth_deg=_number(properties, "MEAN_SOLAR_AZIMUTH_ANGLE"),
+        geometry=_polygon(properties["system:footprint"]),
+    )
+
+
+def _number(properties: Mapping[str, Any], name: str) -> float:
+    """NaN where an image does not state it, which rejects no candidate."""
+    value = properties.get(name)
+    return math.nan if value is None else float(value)
+
+
+def _polygon(footprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Earth Engine describes footprints as linear rings, which GeoJSON does not know."""
+    if footprint["type"] == "LinearRing":
+        return {"type": "Polygon", "coordinates": [footprint["coordinates"]]}
+    return dict(footprint)
+
+
+def days_and_tiles(scene_ids: Iterable[str]) -> tuple[date, date, list[str]] | None:
+    """(first day, last day, tiles) of Sentinel-2 image ids; None when not one of them is such an id."""
+    found = [match.groups() for match in map(_SCENE_ID.fullmatch, scene_ids) if match]
+    if not found:
+        return None
+    days = sorted(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date() for day, _ in found)
+    return days[0], days[-1], sorted({tile for _, tile in found})
+
+
+def pixel_grid(grid: PatchGrid) -> dict[str, Any]:
+    """The ``grid`` of a computePixels request: exactly these pixels."""
+    a, b, c, d, e, f = grid.transform
+    return {
+        "crsCode": f"EPSG:{grid.epsg}",
+        "dimensions": {"width": grid.size_px, "height": grid.size_px},
+        "affineTransform": {
+            "scaleX": a,
+            "shearX": b,
+            "translateX": c,
+            "shearY": d,
+            "scaleY": e,
+            "translateY": f,
+        },
+    }
+
+
+def patch_stats(scene_id: str, scl: UInt16Array, blue: UInt16Array | None) -> PatchStats:
+    """What a scene shows in a patch, from its classification ``(y, x)`` at 20 m and its blue DN at 10 m.
+
+    Without ``blue`` its quantile stays NaN.
+    """
+    share = mask_fractions(scl)
+    return PatchStats(
+        scene_id=scene_id,
+        clear_fraction=share.clear,
+        snow_fraction=share.snow,
+        shadow_fraction=share.shadow,
+        cloud_fraction=share.cloud,
+        missing_fraction=share.missing,
+        blue_q95=math.nan if blue is None else blue_quantile(blue, scl),
+    )
+
+
+def all_missing(scene_id: str) -> PatchStats:
+    """The statistics of a scene that does not reach the patch."""
+    return PatchStats(
+        scene_id=scene_id,
+        clear_fraction=0.0,
+        snow_fraction=0.0,
+        shadow_fraction=0.0,
+        cloud_fraction=0.0,
+        missing_fraction=1.0,
+    )
+
+
+def slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """``items`` in runs of at most ``size``."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,0 +1,164 @@
+"""MOD13 composites (STAC ``modis-13Q1-061`` and its like) as a vegetation series around locations.
+
+EVI x 1e-4, valid from -2000 (fill -3000); pixel reliability 0 good, 1 marginal, 2 snow or ice, 3 cloudy;
+the day of the year of a composite's pixel may lie in the next year (MOD13 User's Guide, collection 6.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from pyproj import Transformer
+
+from ssl4eco_data.archives.cog import Access, Pixels, Raster, crs_of, read, spread
+from ssl4eco_data.archives.items import Item, asset_href, item_time
+from ssl4eco_data.archives.series import Cube, dataset_of
+from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.types import BoolArray, FloatArray, Footprint, Location
+
+RESOLUTIONS = ("250m", "500m", "1_km")
+SUFFIXES = ("16_days_EVI", "16_days_composite_day_of_the_year", "16_days_pixel_reliability")
+EVI_SCALE = 1e-4
+LOWEST_EVI = -2000
+SNOW = 2
+WEIGHTS = {0: 1.0, 1: 0.5, SNOW: 1.0}
+"""Weight of good, marginal and snow pixels; cloudy and fill are no observations."""
+NOTHING = -32768
+"""Stands for pixels beyond a file."""
+PHASE_TOLERANCE_PX = 0.01
+EDGE_STEPS = 33
+"""Points along each side of a patch whose extremes give the window in the other projection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lattice:
+    """The pixel grid that all tiles of a product share, counted from the corner of one of them."""
+
+    crs_wkt: str
+    west_m: float
+    north_m: float
+    pixel_m: float
+
+    def position(self, raster: Raster) -> tuple[int, int]:
+        """(column, row) of a raster's corner; ArchiveError (permanent) when its pixels lie otherwise."""
+        column = (raster.transform[2] - self.west_m) / self.pixel_m
+        row = (self.north_m - raster.transform[5]) / self.pixel_m
+        off = max(abs(column - round(column)), abs(row - round(row)))
+        stretch = abs(raster.transform[0] / self.pixel_m - 1) * max(raster.shape)
+        if max(off, stretch) > PHASE_TOLERANCE_PX or crs_of(raster.crs_wkt) != crs_of(self.crs_wkt):
+            raise ArchiveError(
+                f"a file with corner ({raster.transform[2]}, {raster.transform[5]}) and pixels of "
+                f"{raster.transform[0]} m lies on another grid than the composites before it",
+                transient=False,
+            )
+        return round(column), round(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """The window of a lattice around one location, and which of its pixels lie in the patch."""
+
+    column: int
+    row: int
+    inside: BoolArray
+
+
+def modis_series(
+    items: Sequence[Item], base: str, locations: Sequence[Location], access: Access
+) -> xr.Dataset:
+    """EVI around each location from every composite, each file read once for all locations."""
+    times = sorted({item_time(item) for item in items})
+    jobs = [(item, asset_href(item, key, base)) for item in items for key in _keys(item)]
+    lattice = read(jobs[0][1], _lattice, access) if jobs else None
+    around = [_around(lattice, location.footprint) for location in locations] if lattice else []
+
+    def windows(job: tuple[Item, str]) -> list[Pixels]:
+        return read(job[1], lambda raster: _windows(raster, lattice, around), access) if lattice else []
+
+    layers = spread(windows, jobs, (href for _, href in jobs), access)
+    cubes = [Cube.empty(len(times), place.inside) for place in around] or [
+        Cube.empty(0, np.zeros((0, 0), np.bool_)) for _ in locations
+    ]
+    for number, item in enumerate(items):
+        evi, doy, reliability = layers[3 * number : 3 * number + 3]
+        for i, cube in enumerate(cubes):
+            _add(cube, times.index(item_time(item)), item_time(item), (evi[i], doy[i], reliability[i]))
+    return dataset_of(locations, times, cubes, "evi")
+
+
+def _keys(item: Item) -> tuple[str, ...]:
+    """The assets' names, which carry the product's resolution."""
+    for resolution in RESOLUTIONS:
+        if f"{resolution}_{SUFFIXES[0]}" in item["assets"]:
+            return tuple(f"{resolution}_{suffix}" for suffix in SUFFIXES)
+    return tuple(f"{RESOLUTIONS[0]}_{suffix}" for suffix in SUFFIXES)
+
+
+def _lattice(raster: Raster) -> Lattice:
+    return Lattice(
+        crs_wkt=raster.crs_wkt,
+        west_m=raster.transform[2],
+        north_m=raster.transform[5],
+        pixel_m=raster.transform[0],
+    )
+
+
+def _around(lattice: Lattice, footprint: Footprint) -> Around:
+    """The smallest window that holds every pixel whose area meets the patch."""
+    west, south, east, north = footprint.bounds_m
+    along_x, along_y = np.linspace(west, east, EDGE_STEPS), np.linspace(south, north, EDGE_STEPS)
+    xs = np.concatenate([along_x, along_x, np.full(EDGE_STEPS, west), np.full(EDGE_STEPS, east)])
+    ys = np.concatenate([np.full(EDGE_STEPS, south), np.full(EDGE_STEPS, north), along_y, along_y])
+    crs = crs_of(lattice.crs_wkt)
+    x, y = Transformer.from_crs(footprint.epsg, crs, always_xy=True).transform(xs, ys)
+    columns = (np.array([x.min(), x.max()]) - lattice.west_m) / lattice.pixel_m
+    rows = (lattice.north_m - np.array([y.max(), y.min()])) / lattice.pixel_m
+    column, row = math.floor(columns[0]), math.floor(rows[0])
+    width, height = math.floor(columns[1]) - column + 1, math.floor(rows[1]) - row + 1
+    centre_x = lattice.west_m + (column + np.arange(width) + 0.5) * lattice.pixel_m
+    centre_y = lattice.north_m - (row + np.arange(height) + 0.5) * lattice.pixel_m
+    back = Transformer.from_crs(crs, footprint.epsg, always_xy=True)
+    easting, northing = back.transform(*np.meshgrid(centre_x, centre_y))
+    inside = (easting >= west) & (easting < east) & (northing > south) & (northing <= north)
+    return Around(column=column, row=row, inside=inside)
+
+
+def _windows(raster: Raster, lattice: Lattice, around: Sequence[Around]) -> list[Pixels]:
+    """The pixels of a file around each location, ``NOTHING`` where it does not reach."""
+    column, row = lattice.position(raster)
+    signed = Raster(raster.crs_wkt, raster.transform, raster.shape, np.dtype(np.int32), raster.fetch)
+    return [
+        signed.window(a.column - column, a.row - row, a.inside.shape[1], a.inside.shape[0], NOTHING)
+        for a in around
+    ]
+
+
+def _add(cube: Cube, number: int, begin: datetime, layers: tuple[Pixels, Pixels, Pixels]) -> None:
+    """Put a composite's observations into the cube, where they are any."""
+    evi, doy, reliability = (layer.astype(np.int64) for layer in layers)
+    seen = (evi >= LOWEST_EVI) & (doy >= 1) & (doy <= 366) & np.isin(reliability, tuple(WEIGHTS))
+    cube.value[number][seen] = evi[seen] * EVI_SCALE
+    cube.day[number][seen] = true_days(doy[seen], begin)
+    cube.weight[number][seen] = _weights(reliability[seen])
+    cube.snow[number][seen] = reliability[seen] == SNOW
+
+
+def _weights(reliability: npt.NDArray[np.int64]) -> FloatArray:
+    return np.select([reliability == flag for flag in WEIGHTS], list(WEIGHTS.values()), 0.0)
+
+
+def true_days(day_of_year: npt.NDArray[np.int64], begin: datetime) -> FloatArray:
+    """Days since 1970-01-01 of pixels of the composite that begins at ``begin``.
+
+    A day of the year before the composite's first belongs to the next year: the last composite of a year
+    reaches into January.
+    """
+    new_year = np.array([f"{begin.year}-01-01", f"{begin.year + 1}-01-01"], "datetime64[D]").astype(np.int64)
+    following = (day_of_year < begin.timetuple().tm_yday).astype(np.int64)
+    return (new_year[following] + day_of_year - 1).astype(np.float64)

@@ -1,0 +1,75 @@
+"""The data set that ``vegetation_series`` returns, from each location's observations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ssl4eco_data.types import BoolArray, Location
+
+EPOCH = np.datetime64("1970-01-01")
+
+
+@dataclass(slots=True, eq=False)
+class Cube:
+    """Observations around one location, ``(time, y, x)``; filled in by the reader that made it empty.
+
+    ``value`` is NaN and ``weight`` 0 where there is no observation; ``inside`` is ``(y, x)``.
+    """
+
+    value: npt.NDArray[np.float32]
+    day: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float32]
+    snow: BoolArray
+    inside: BoolArray
+
+    @classmethod
+    def empty(cls, times: int, inside: BoolArray) -> Cube:
+        """A cube without any observation."""
+        shape = (times, *inside.shape)
+        return cls(
+            value=np.full(shape, np.nan, np.float32),
+            day=np.full(shape, np.nan),
+            weight=np.zeros(shape, np.float32),
+            snow=np.zeros(shape, np.bool_),
+            inside=inside,
+        )
+
+
+def dataset_of(
+    locations: Sequence[Location], times: Sequence[datetime], cubes: Sequence[Cube], index: str
+) -> xr.Dataset:
+    """The cubes padded to the largest window, as the protocol describes ``vegetation_series``."""
+    height = max((cube.inside.shape[0] for cube in cubes), default=0)
+    width = max((cube.inside.shape[1] for cube in cubes), default=0)
+    dims = ("location", "time", "y", "x")
+
+    def padded(name: str, fill: float) -> npt.NDArray[Any]:
+        arrays = [getattr(cube, name) for cube in cubes]
+        dtype = getattr(Cube.empty(0, np.zeros((0, 0), np.bool_)), name).dtype
+        lead = () if name == "inside" else (len(times),)
+        stack = np.full((len(cubes), *lead, height, width), fill, dtype)
+        for i, array in enumerate(arrays):
+            stack[i, ..., : array.shape[-2], : array.shape[-1]] = array
+        return stack
+
+    return xr.Dataset(
+        {
+            "value": (dims, padded("value", np.nan)),
+            "day": (dims, padded("day", np.nan)),
+            "weight": (dims, padded("weight", 0)),
+            "snow": (dims, padded("snow", 0)),
+            "inside": (("location", "y", "x"), padded("inside", 0)),
+        },
+        coords={
+            "location": [location.location_id for location in locations],
+            "time": np.array([t.replace(tzinfo=None) for t in times], "datetime64[ns]"),
+        },
+        attrs={"index": index},
+    )

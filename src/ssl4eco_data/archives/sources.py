@@ -1,0 +1,156 @@
+"""Where STAC items come from: a catalogue file, or an API."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import shapely
+from pystac_client import Client
+from pystac_client.stac_api_io import StacApiIO
+from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
+
+from ssl4eco_data.archives.items import Item, item_time
+from ssl4eco_data.archives.retry import archive_errors, with_retries
+
+PAGE_ITEMS = 250
+IDS_PER_REQUEST = 100
+_LINES = (".ndjson", ".jsonl", ".geojsonl")
+_LOADING = threading.Lock()
+
+
+class ItemSource(Protocol):
+    """Items of one place. Relative links of theirs start at ``base``."""
+
+    base: str
+
+    def search(self, collection: str, area: BaseGeometry, start: date, end: date) -> list[Item]:
+        """Items that meet ``area`` (lon/lat) and begin on days ``start <= day < end``; each once."""
+        ...
+
+    def get(self, collection: str, ids: Sequence[str]) -> list[Item]:
+        """The items with these ids; unknown ones are left out."""
+        ...
+
+
+def source_of(place: str, *, timeout_s: float, retries: int, wait_s: float) -> ItemSource:
+    """The source at a URL (an API's landing page) or at a path (an item collection, or one item a line)."""
+    if place.startswith(("http://", "https://")):
+        return ApiSource(place, timeout_s, retries, wait_s)
+    with archive_errors(f"STAC catalogue {place}", remote=False):
+        status = Path(place).stat()
+    with _LOADING:
+        return _load(place, status.st_mtime_ns, status.st_size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileSource:
+    """A catalogue file in memory, with a spatial index over its items."""
+
+    base: str
+    items: Sequence[Item]
+    begins: np.ndarray[Any, np.dtype[np.datetime64]]
+    collections: np.ndarray[Any, np.dtype[np.str_]]
+    by_id: dict[str, list[int]]
+    tree: shapely.STRtree
+
+    def search(self, collection: str, area: BaseGeometry, start: date, end: date) -> list[Item]:
+        """As the protocol says."""
+        met = np.sort(self.tree.query(area, predicate="intersects"))
+        begins = self.begins[met]
+        kept = (begins >= np.datetime64(start)) & (begins < np.datetime64(end))
+        kept &= self.collections[met] == collection
+        return [self.items[i] for i in met[kept]]
+
+    def get(self, collection: str, ids: Sequence[str]) -> list[Item]:
+        """As the protocol says."""
+        found = (i for name in sorted(set(ids)) for i in self.by_id.get(name, []))
+        return [self.items[i] for i in found if self.collections[i] == collection]
+
+
+@lru_cache(maxsize=4)
+def _load(place: str, _mtime_ns: int, _size: int) -> FileSource:
+    """The catalogue as it was when the file had this time and size."""
+    path = Path(place)
+    with archive_errors(f"STAC catalogue {place}", remote=False):
+        items = _parse(path)
+        unique = list({(item.get("collection"), item["id"]): item for item in items}.values())
+        geometries = shapely.from_geojson([json.dumps(item["geometry"]) for item in unique])
+        begins = np.array([item_time(item).replace(tzinfo=None) for item in unique], "datetime64[us]")
+    by_id: dict[str, list[int]] = {}
+    for i, item in enumerate(unique):
+        by_id.setdefault(item["id"], []).append(i)
+    collections = np.array([str(item.get("collection") or "") for item in unique], dtype=np.str_)
+    return FileSource(
+        base=f"{path.resolve().parent}/",
+        items=unique,
+        begins=begins,
+        collections=collections,
+        by_id=by_id,
+        tree=shapely.STRtree(geometries),
+    )
+
+
+def _parse(path: Path) -> list[Item]:
+    if path.suffix in _LINES:
+        with path.open("rb") as lines:
+            return [json.loads(line) for line in lines if line.strip()]
+    document = json.loads(path.read_bytes())
+    if not isinstance(document, dict) or "features" not in document:
+        raise ValueError(
+            "not a GeoJSON FeatureCollection of STAC items; write one item a line in a .ndjson file, "
+            "or give the landing page of a STAC API as an http(s) URL"
+        )
+    features: list[Item] = document["features"]
+    return features
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSource:
+    """A STAC API with item search; connects when first asked, once per process."""
+
+    url: str
+    timeout_s: float
+    retries: int
+    wait_s: float
+    base: str = ""
+
+    def search(self, collection: str, area: BaseGeometry, start: date, end: date) -> list[Item]:
+        """As the protocol says; all pages."""
+        if start >= end or area.is_empty:
+            return []
+        last = datetime(end.year, end.month, end.day, tzinfo=UTC) - timedelta(milliseconds=1)
+        span = f"{start.isoformat()}T00:00:00Z/{last:%Y-%m-%dT%H:%M:%S}.999Z"
+        found = self._ask(collection, intersects=mapping(area), datetime=span)
+        return [item for item in found if start <= item_time(item).date() < end]
+
+    def get(self, collection: str, ids: Sequence[str]) -> list[Item]:
+        """As the protocol says."""
+        wanted = sorted(set(ids))
+        found: list[Item] = []
+        for first in range(0, len(wanted), IDS_PER_REQUEST):
+            found += self._ask(collection, ids=wanted[first : first + IDS_PER_REQUEST])
+        return found
+
+    def _ask(self, collection: str, **query: Any) -> list[Item]:
+        def request() -> list[Item]:
+            with archive_errors(f"STAC API {self.url}, collection {collection}", remote=True):
+                search = _client(self.url, self.timeout_s).search(
+                    collections=[collection], limit=PAGE_ITEMS, **query
+                )
+                return list({item["id"]: item for item in search.items_as_dicts()}.values())
+
+        return with_retries(request, retries=self.retries, wait_s=self.wait_s)
+
+
+@lru_cache(maxsize=8)
+def _client(url: str, timeout_s: float) -> Client:
+    return Client.open(url, stac_io=StacApiIO(timeout=timeout_s, max_retries=0))

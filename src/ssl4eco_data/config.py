@@ -1,0 +1,283 @@
+"""Strict TOML to one frozen, validated :class:`Config`: the sum of the parameters that each stage owns.
+
+Relative paths start at the folder of the configuration file. Unknown keys are refused with the nearest
+known one; every error names the key, the value and the place in the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+
+from ssl4eco_data.archives.earth_engine import EarthEngineParameters
+from ssl4eco_data.archives.stac import StacParameters
+from ssl4eco_data.bands import REFLECTANCE_BANDS
+from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.locations import LocationParameters
+from ssl4eco_data.phenology import PhenologyParameters
+from ssl4eco_data.scenes import SceneRules
+from ssl4eco_data.simulate import SimulationParameters
+from ssl4eco_data.store import StoreParameters
+from ssl4eco_data.types import LocalPath, Parameters
+
+BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
+
+
+class DatasetParameters(Parameters):
+    """What the dataset is called and where it goes."""
+
+    root: LocalPath = Field(description="folder of the dataset")
+    title: str = Field(default="SSL4Eco", min_length=1, description="name shown on the page and in the metadata")
+
+
+class SimulateParameters(Parameters):
+    """The embedded archive, written before the first stage when it is not there yet."""
+
+    folder: LocalPath = Field(description="folder of the embedded archive")
+    earth: SimulationParameters = Field(default_factory=SimulationParameters)
+
+
+class Period(Parameters):
+    """Days are whole UTC days; every end is exclusive."""
+
+    imagery_start: date = Field(description="first day of the scenes to choose from")
+    imagery_end: date = Field(description="day after the last one of the scenes")
+    vegetation_start: date | None = Field(default=None, description="first day of the vegetation series")
+    vegetation_end: date | None = Field(default=None, description="day after the last one of the series")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name, (start, end) in (("imagery", self.imagery), ("vegetation", self.vegetation)):
+            if not start < end:
+                raise ValueError(f"{name}_start must be before {name}_end, got {start} and {end}")
+        return self
+
+    @property
+    def imagery(self) -> tuple[date, date]:
+        """(start, end) of the scenes."""
+        return self.imagery_start, self.imagery_end
+
+    @property
+    def vegetation(self) -> tuple[date, date]:
+        """(start, end) of the vegetation series; that of the scenes unless stated."""
+        return self.vegetation_start or self.imagery_start, self.vegetation_end or self.imagery_end
+
+
+class PatchParameters(Parameters):
+    """What is cut out of each chosen scene."""
+
+    size_px: int = Field(
+        default=256, gt=0, le=4096, multiple_of=2, description="side of a patch in pixels of 10 m; even"
+    )
+    bands: tuple[BandName, ...] = Field(
+        default=typing.cast("tuple[BandName, ...]", REFLECTANCE_BANDS),
+        min_length=1,
+        description="reflectance bands to keep; the scene classification is always kept",
+    )
+
+    @model_validator(mode="after")
+    def _needs(self) -> Self:
+        missing = [b for b in ("B04", "B08") if b not in self.bands]
+        if missing:
+            raise ValueError(f"bands must hold B04 and B08 (for NDVI), {', '.join(missing)} missing")
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError(f"bands must not repeat, got {', '.join(self.bands)}")
+        return self
+
+    @property
+    def size_m(self) -> float:
+        """Side of a patch in metres."""
+        return 10.0 * self.size_px
+
+
+class RunParameters(Parameters):
+    """How the work is spread; none of it changes the data."""
+
+    task_runner: str = Field(
+        default="threads",
+        pattern=r"^(threads|dask|(tcp|tls|ws|wss|ucx|inproc)://.+)$",
+        description="'threads', 'dask' (a local cluster), or the address of a running Dask scheduler",
+    )
+    workers: int = Field(default=2, ge=1, le=1024, description="blocks worked on at a time")
+    block_shards: int = Field(default=1, ge=1, description="shards in a block, the unit of work and of retry")
+    retries: int = Field(default=2, ge=0, le=20, description="times a failed block is tried again")
+    retry_delay_s: float = Field(default=10.0, ge=0, description="seconds before a block is tried again")
+
+
+class Config(Parameters):
+    """Everything a build needs. Paths are absolute after :func:`load`."""
+
+    dataset: DatasetParameters
+    period: Period
+    archive: Annotated[StacParameters | EarthEngineParameters, Field(discriminator="kind")]
+    locations: LocationParameters = Field(default_factory=LocationParameters)
+    phenology: PhenologyParameters = Field(default_factory=PhenologyParameters)
+    scenes: SceneRules = Field(default_factory=SceneRules)
+    patches: PatchParameters = Field(default_factory=PatchParameters)
+    store: StoreParameters = Field(default_factory=StoreParameters)
+    run: RunParameters = Field(default_factory=RunParameters)
+    simulate: SimulateParameters | None = None
+
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The dataset's folder."""
+        return Path(self.dataset.root)
+
+    @property
+    def block_locations(self) -> int:
+        """Locations in a block."""
+        return self.store.shard_locations * self.run.block_shards
+
+    def written(self, section: str) -> Any:
+        """A section with defaults filled in and paths as the user wrote them.
+
+        Fingerprints are made of this, so that a dataset and its configuration can be moved together.
+        """
+        return self._written.get(section)
+
+    def to_toml(self) -> str:
+        """The configuration that determines the data (no ``dataset.root``, no ``[run]``), as TOML."""
+        kept = {k: v for k, v in self._written.items() if k != "run"}
+        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k != "root"}
+        return tomli_w.dumps(kept)
+
+
+def load(path: Path) -> Config:
+    """The configuration in a TOML file.
+
+    Raises :class:`~ssl4eco_data.errors.ConfigError` with one readable message for a missing file, a TOML
+    mistake, an unknown key (with the nearest known one) or an impossible value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in sorted(path.parent.glob("*.toml"))], n=3)
+        hint = f"; did you mean {' or '.join(str(path.parent / n) for n in near)}?" if near else ""
+        raise ConfigError(f"no configuration file {path}{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """As :func:`load`, from the file's text; ``path`` names it in errors and anchors relative paths."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    try:
+        as_written = Config.model_validate(data)
+        config = Config.model_validate(data, context={"base": path.parent.resolve()})
+    except ValidationError as error:
+        lines = [_explain(e, text) for e in error.errors()]
+        raise ConfigError(f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)) from None
+    config._written = as_written.model_dump(mode="json", exclude_none=True)
+    _check_files(config, path)
+    return config
+
+
+def _check_files(config: Config, path: Path) -> None:
+    """Input files that the embedded archive will not write must be there."""
+    written_first = Path(config.simulate.folder) if config.simulate else None
+    for key, value in _local_paths(config):
+        file = Path(value)
+        made = written_first is not None and file.is_relative_to(written_first)
+        if not made and not file.exists():
+            raise ConfigError(f"{path}: {key} names a file that does not exist: {value}")
+
+
+def _local_paths(model: BaseModel, prefix: str = "") -> list[tuple[str, str]]:
+    """(key, value) of every input path of a configuration, outputs left out."""
+    found: list[tuple[str, str]] = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        key = f"{prefix}{name}"
+        if isinstance(value, BaseModel):
+            found += _local_paths(value, f"{key}.")
+        elif key not in ("dataset.root", "simulate.folder") and _is_path(field) and value and "://" not in value:
+            found.append((key, value))
+    return found
+
+
+def _is_path(field: Any) -> bool:
+    validator = typing.get_args(LocalPath)[1]
+    in_union = any(validator in typing.get_args(a) for a in typing.get_args(field.annotation))
+    return validator in field.metadata or in_union
+
+
+def _explain(error: Mapping[str, Any], text: str) -> str:
+    """One line for one pydantic error: where, what, and the way out."""
+    loc = [str(part) for part in error["loc"] if part not in _tags()]
+    key = ".".join(loc) or "(the whole file)"
+    line = _line_of(loc, text)
+    where = f"  line {line}: {key}" if line else f"  {key}"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        near = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key {loc[-1]!r} = {error['input']!r}; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: missing; it is required"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    shown = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+    return f"{where}: {message}{'' if 'got ' in message else shown}"
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models inside an annotation (optional and union members)."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated):
+        return [m for a in typing.get_args(annotation) for m in _models(a)]
+    return []
+
+
+def _tags() -> frozenset[str]:
+    """Discriminator values, which pydantic puts into error locations and no file contains."""
+    found: set[str] = set()
+    for field in _every_field(Config):
+        if field.discriminator:
+            for model in _models(field.annotation):
+                found.update(typing.get_args(model.model_fields[str(field.discriminator)].annotation))
+    return frozenset(found)
+
+
+def _every_field(model: type[BaseModel]) -> list[Any]:
+    fields = list(model.model_fields.values())
+    return fields + [f for field in fields for m in _models(field.annotation) for f in _every_field(m)]
+
+
+def _known_keys(loc: Sequence[str]) -> list[str]:
+    models: list[type[BaseModel]] = [Config]
+    for part in loc:
+        models = [
+            m for model in models if part in model.model_fields for m in _models(model.model_fields[part].annotation)
+        ]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _line_of(loc: Sequence[str], text: str) -> int | None:
+    """The line of the file that sets this key, or opens this table."""
+    section: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if table := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            section = [p.strip().strip("\"'") for p in table[1].split(".")]
+            if section == list(loc):
+                return number
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            full = section + [p.strip("\"'") for p in key[1].split(".")]
+            if full == list(loc[: len(full)]):
+                return number
+    return None

@@ -1,0 +1,65 @@
+"""What the scene classification (SCL) says about a patch, and how green the patch is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ssl4eco_data.bands import SCL_CLEAR, SCL_CLOUD, SCL_MISSING, SCL_SHADOW, SCL_SNOW
+from ssl4eco_data.patches.offset import DN_SCALE
+from ssl4eco_data.types import BoolArray, UInt16Array
+
+_CLASS_COUNT = 256
+
+
+class MaskFractions(NamedTuple):
+    """Shares of a patch, in [0, 1]; they sum to one."""
+
+    clear: float
+    snow: float
+    shadow: float
+    cloud: float
+    missing: float
+
+
+def mask_fractions(scl: npt.NDArray[np.integer]) -> MaskFractions:
+    """Shares of clear, snow, shadow, cloud and missing pixels of an SCL window ``(y, x)``.
+
+    Classes that the Sentinel-2 definition does not know count as missing. Raises ValueError when ``scl``
+    is empty.
+    """
+    if not scl.size:
+        raise ValueError(f"scl must hold at least one pixel, got shape {scl.shape}")
+    counts = np.bincount(scl.ravel(), minlength=_CLASS_COUNT)
+    kinds = (SCL_CLEAR, SCL_SNOW, SCL_SHADOW, SCL_CLOUD)
+    clear, snow, shadow, cloud = (int(counts[list(classes)].sum()) for classes in kinds)
+    missing = scl.size - clear - snow - shadow - cloud
+    return MaskFractions(*(count / scl.size for count in (clear, snow, shadow, cloud, missing)))
+
+
+def blue_quantile(blue: UInt16Array, scl: npt.NDArray[np.integer]) -> float:
+    """The 95 % quantile of blue reflectance (0-1) over pixels neither missing nor snow; NaN without any.
+
+    ``blue`` is corrected DN ``(2y, 2x)`` at 10 m with 0 = no data, ``scl`` ``(y, x)`` at 20 m.
+    """
+    ground = blue[(blue > 0) & ~_at_10m(np.isin(scl, (*SCL_MISSING, *SCL_SNOW)))]
+    return float(np.quantile(ground, 0.95)) * DN_SCALE if ground.size else float("nan")
+
+
+def mean_ndvi(red: UInt16Array, nir: UInt16Array, scl: npt.NDArray[np.integer] | None = None) -> float:
+    """Mean of (nir - red) / (nir + red) over pixels with data in both bands; NaN without any.
+
+    ``red`` and ``nir`` are corrected DN ``(y, x)`` at 10 m. With ``scl`` ``(y/2, x/2)`` at 20 m only
+    clear pixels count.
+    """
+    seen = (red > 0) & (nir > 0)
+    if scl is not None:
+        seen &= _at_10m(np.isin(scl, SCL_CLEAR))
+    r, n = red[seen].astype(np.float64), nir[seen].astype(np.float64)
+    return float(np.mean((n - r) / (n + r))) if r.size else float("nan")
+
+
+def _at_10m(mask: BoolArray) -> BoolArray:
+    return mask.repeat(2, axis=0).repeat(2, axis=1)

@@ -1,0 +1,176 @@
+"""The dates of every cycle of every pixel of a labelled series."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ssl4eco_data.phenology.cleaning import background, despike, fill_snow, gather
+from ssl4eco_data.phenology.kernel import NO_QUALITY, STATUS_MEANINGS, Results, Settings, analyse
+from ssl4eco_data.phenology.parameters import IndexName, IndexProfile, PhenologyParameters
+from ssl4eco_data.phenology.spline import evaluate, fit_best
+from ssl4eco_data.types import METRICS, YEAR_DAYS, FloatArray
+
+_VARIABLES = ("date", "sigma", "value", "quality", "amplitude", "area", "status", "mean_value")
+_DTYPES = (*("float64",) * 3, "uint8", *("float64",) * 2, "int8", "float64")
+_AXES = (*(("cycle", "metric"),) * 4, *(("cycle",),) * 2, *((),) * 2)
+
+
+def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters) -> xr.Dataset:
+    """Dates of all vegetation cycles of every pixel; lazy, and the same in any chunking, for dask arrays.
+
+    Dimensions are those of ``series`` without ``time``, then ``cycle`` (in time; twice as many as the record
+    has years) and ``metric`` (:data:`~ssl4eco_data.types.METRICS`).
+
+    - ``date`` (…, cycle, metric) float64 days since 1970-01-01, NaN where there is no cycle; never decreasing
+      along ``metric``; ``sigma`` its standard deviation in days; ``value`` the smoothed index at it;
+      ``quality`` uint8 class 0 (best) to 3, 255 where there is no cycle
+    - ``amplitude`` (…, cycle) peak over the mean of both troughs, ``area`` index-days from greenup to
+      dormancy above the lower trough
+    - ``status`` (…) int8: ok, low_confidence (fewer than ``min_cycles`` cycles), no_cycle, no_data
+    - ``mean_value`` (…) mean of the snow-free, despiked observations
+
+    ``series`` has a dimension ``time`` and any others, in any order: ``value``, ``weight`` in [0, 1],
+    ``snow`` bool, ``day`` (true day, days since 1970-01-01, per pixel or only per time), and names its index
+    in ``attrs['index']``. Raises ``ValueError`` for a missing variable, an unknown index, or integer values.
+    """
+    _check(series)
+    profile = parameters.profile(series.attrs.get("index"))
+    whole = series[["day", "value", "weight", "snow"]]
+    whole = whole.chunk(time=-1) if whole.chunks else whole
+    max_cycles = 2 * math.ceil(_span_days(series) / YEAR_DAYS)
+    outputs = xr.apply_ufunc(
+        _derive_block,
+        *(whole[name] for name in ("day", "value", "weight", "snow")),
+        kwargs={"parameters": parameters, "profile": profile, "max_cycles": max_cycles},
+        input_core_dims=[["time"]] * 4,
+        output_core_dims=[list(axes) for axes in _AXES],
+        output_dtypes=list(_DTYPES),
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"cycle": max_cycles, "metric": len(METRICS)}},
+    )
+    derived = xr.Dataset(dict(zip(_VARIABLES, outputs, strict=True)))
+    derived = derived.assign_coords(metric=list(METRICS), cycle=np.arange(max_cycles))
+    derived["date"].attrs = {"units": "days since 1970-01-01"}
+    derived["sigma"].attrs = {"units": "days"}
+    derived["status"].attrs = {
+        "flag_values": list(range(len(STATUS_MEANINGS))),
+        "flag_meanings": " ".join(STATUS_MEANINGS),
+    }
+    return derived.assign_attrs(index=series.attrs["index"])
+
+
+def smooth(
+    day: FloatArray,
+    value: FloatArray,
+    weight: FloatArray,
+    at_days: FloatArray,
+    parameters: PhenologyParameters,
+    index: IndexName = "evi",
+) -> FloatArray:
+    """The smoothed curve of one snow-free series at ``at_days``, float64; NaN with under four observations.
+
+    The same cleaning and spline as :func:`derive_cycles`; beyond the record it goes on as a straight line.
+    """
+    profile = parameters.profile(index)
+    days, values, weights = (np.ascontiguousarray(a, dtype=np.float64) for a in (day, value, weight))
+    snow = np.zeros(days.size, dtype=np.bool_)
+    seen = gather(days, values, weights, snow, profile.valid_min, profile.valid_max)
+    seen = despike(seen, profile.despike_depth)
+    full = fill_snow(seen, background(seen, profile.floor))
+    n = full.shape[1]
+    at = np.asarray(at_days, dtype=np.float64)
+    if n < 4:
+        return np.full(at.shape, np.nan)
+    days, values, weights = (full[i].copy() for i in range(3))
+    curvature, fitted, diagonal = np.empty(n), np.empty(n), np.empty(n)
+    bandwidths = np.array(parameters.bandwidths_days)
+    fit_best(days, values, weights, np.ones(n), bandwidths, curvature, fitted, diagonal)
+    return np.array([evaluate(days, fitted, curvature, d) for d in at.ravel()]).reshape(at.shape)
+
+
+def _check(series: xr.Dataset) -> None:
+    for name in ("day", "value", "weight", "snow"):
+        if name not in series.variables:
+            raise ValueError(f"series needs the variables day, value, weight and snow, {name!r} is missing")
+        if "time" not in series[name].dims:
+            raise ValueError(f"series variable {name!r} needs the dimension 'time', has {series[name].dims}")
+    if not np.issubdtype(series["value"].dtype, np.floating):
+        raise ValueError(
+            f"series value must be floating-point, got {series['value'].dtype}: apply the scale factor"
+        )
+    if series.sizes["time"] == 0:
+        raise ValueError("series has no time steps")
+
+
+def _span_days(series: xr.Dataset) -> float:
+    """Length of the record, at least a day, from the times where they are dates, else from the true days."""
+    time = series["time"]
+    if np.issubdtype(time.dtype, np.datetime64):
+        span = (time.max() - time.min()) / np.timedelta64(1, "D")
+    else:
+        finite = series["day"].where(np.isfinite(series["day"]))
+        span = finite.max() - finite.min()
+    days = float(span)
+    return days if days >= 1 else 1.0
+
+
+def _derive_block(
+    day: npt.NDArray[Any],
+    value: npt.NDArray[Any],
+    weight: npt.NDArray[Any],
+    snow: npt.NDArray[Any],
+    *,
+    parameters: PhenologyParameters,
+    profile: IndexProfile,
+    max_cycles: int,
+) -> tuple[npt.NDArray[Any], ...]:
+    """The variables of :func:`derive_cycles` for in-memory arrays whose last axis is time."""
+    shape = np.broadcast_shapes(*(a.shape for a in (day, value, weight, snow)))
+    shared_day = math.prod(day.shape[:-1]) == 1
+    values, weights, snows = _flat(value, shape, "f8"), _flat(weight, shape, "f8"), _flat(snow, shape, "?")
+    days = np.ascontiguousarray(day.reshape(1, -1), dtype="f8") if shared_day else _flat(day, shape, "f8")
+    out = _blank(values.shape[0], max_cycles)
+    bandwidths = np.array(parameters.bandwidths_days)
+    analyse(days, values, weights, snows, bandwidths, _settings(parameters, profile), out)
+    return tuple(array.reshape(shape[:-1] + array.shape[1:]) for array in out)
+
+
+def _flat(array: npt.NDArray[Any], shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+    full = np.broadcast_to(array, shape).reshape(-1, shape[-1])
+    return np.ascontiguousarray(full, dtype=dtype)
+
+
+def _blank(pixels: int, cycles: int) -> Results:
+    def nan(*shape: int) -> FloatArray:
+        return np.full(shape, np.nan)
+
+    metrics = len(METRICS)
+    return Results(
+        date=nan(pixels, cycles, metrics),
+        sigma=nan(pixels, cycles, metrics),
+        value=nan(pixels, cycles, metrics),
+        quality=np.full((pixels, cycles, metrics), NO_QUALITY, dtype=np.uint8),
+        amplitude=nan(pixels, cycles),
+        area=nan(pixels, cycles),
+        status=np.zeros(pixels, dtype=np.int8),
+        mean_value=nan(pixels),
+    )
+
+
+def _settings(parameters: PhenologyParameters, profile: IndexProfile) -> Settings:
+    return Settings(
+        despike_depth=profile.despike_depth,
+        floor=profile.floor,
+        min_amplitude=profile.min_amplitude,
+        valid_min=profile.valid_min,
+        valid_max=profile.valid_max,
+        min_observations_per_year=parameters.min_observations_per_year,
+        min_relative_amplitude=parameters.min_relative_amplitude,
+        edge_share=parameters.edge_share,
+        min_cycles=parameters.min_cycles,
+    )

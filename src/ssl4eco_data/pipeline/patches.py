@@ -1,0 +1,124 @@
+"""Patches of a block: every chosen scene cut at native resolution into whole shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ssl4eco_data.archives import Archive
+from ssl4eco_data.config import Config
+from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.locations import locations_of
+from ssl4eco_data.patches import mean_ndvi
+from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.stage import Outcome
+from ssl4eco_data.store import Layout, read_table, write_block, write_table
+from ssl4eco_data.types import SEASONS, BoolArray, Footprint, Location, Scene, UInt16Array
+
+READ_THREADS = 4
+"""Patches of a block read at a time; each waits mostly for the archive."""
+
+
+class Cut(NamedTuple):
+    """One patch, or why there is none."""
+
+    bands: Mapping[str, UInt16Array]
+    mean_ndvi: float
+    failure: str
+
+
+def layout(config: Config) -> Layout:
+    """How the patches are laid out; it depends on the number of locations and the configuration alone."""
+    return Layout(
+        n_locations=len(tables.locations(config)),
+        seasons=SEASONS,
+        size_m=config.patches.size_m,
+        bands=config.patches.bands,
+        title=config.dataset.title,
+        parameters=config.store,
+    )
+
+
+def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
+    """Read the chosen scenes of a block and write its shards.
+
+    A scene that the archive no longer has, or that cannot be read for good, is recorded with its cause
+    and leaves its season missing; a transient failure fails the block, which is tried again.
+    """
+    plan = layout(config)
+    located = locations_of(tables.rows(config, tables.locations(config), block))
+    choices = read_table(tables.part(config, tables.CHOICES, block))
+    chosen = choices.dropna(subset=["scene_id"])
+    scenes = archive.get(sorted(set(chosen["scene_id"])))
+    by_id = {loc.location_id: loc for loc in located}
+
+    def cut(row: tuple[str, str]) -> Cut:
+        location_id, scene_id = row
+        return _cut(archive, scenes.get(scene_id), scene_id, by_id[location_id].footprint, config)
+
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        cuts = list(pool.map(cut, zip(chosen["location_id"], chosen["scene_id"], strict=True)))
+    keys = list(zip(chosen["location_id"], chosen["season"], strict=True))
+    done = {key: c for key, c in zip(keys, cuts, strict=True) if not c.failure}
+    present, arrays = _stack(plan, located, done)
+    shards = write_block(config.root / tables.PATCHES, plan, block * config.block_locations, arrays, present)
+    quality = tables.part(config, tables.QUALITY, block)
+    write_table(quality, _quality(chosen, dict(zip(keys, cuts, strict=True)), scenes, by_id))
+    counts = {"patches": len(done), "unreadable": len(cuts) - len(done)}
+    return Outcome(files=(*shards, quality), counts=counts)
+
+
+def _cut(
+    archive: Archive, scene: Scene | None, scene_id: str, footprint: Footprint, config: Config
+) -> Cut:
+    if scene is None:
+        return Cut({}, np.nan, f"the archive no longer lists {scene_id}")
+    try:
+        bands = archive.read(scene, footprint, (*config.patches.bands, "SCL"))
+    except ArchiveError as error:
+        if error.transient:
+            raise
+        return Cut({}, np.nan, str(error))
+    return Cut(bands, mean_ndvi(bands["B04"], bands["B08"], bands["SCL"]), "")
+
+
+def _stack(
+    plan: Layout, located: list[Location], done: Mapping[tuple[str, str], Cut]
+) -> tuple[BoolArray, dict[str, UInt16Array]]:
+    """(presence ``(location, season)``, array name -> ``(location, season, band, y, x)``; 0 where absent)."""
+    present = np.array([[(loc.location_id, s) in done for s in plan.seasons] for loc in located], dtype=bool)
+    arrays = {}
+    for array in plan.arrays:
+        shape = (len(located), *array.shape[1:])
+        stacked = np.zeros(shape, dtype=array.dtype)
+        for i, loc in enumerate(located):
+            for j, season in enumerate(plan.seasons):
+                if cut := done.get((loc.location_id, season)):
+                    stacked[i, j] = np.stack([cut.bands[b] for b in array.bands]).reshape(shape[2:])
+        arrays[array.name] = stacked
+    return present, arrays
+
+
+def _quality(
+    chosen: pd.DataFrame,
+    cuts: Mapping[tuple[str, str], Cut],
+    scenes: Mapping[str, Scene],
+    by_id: Mapping[str, Location],
+) -> pd.DataFrame:
+    """One row per chosen (location, season): NDVI, the origin of its 60 m window, or the failure."""
+    rows = []
+    for row in chosen.itertuples():
+        cut = cuts[row.location_id, row.season]
+        west_60m, north_60m = np.nan, np.nan
+        if scene := scenes.get(row.scene_id):
+            grid = by_id[row.location_id].footprint.grid_60m(scene.tile_west_m, scene.tile_north_m)
+            west_60m, north_60m = grid.west_m, grid.north_m
+        rows.append((row.location_id, row.season, cut.mean_ndvi, west_60m, north_60m, cut.failure))
+    columns = ["location_id", "season", "mean_ndvi", "west_60m", "north_60m", "failure"]
+    frame = pd.DataFrame(rows, columns=columns)
+    texts = dict.fromkeys(("location_id", "season", "failure"), "str")
+    return frame.astype(texts | dict.fromkeys(("mean_ndvi", "west_60m", "north_60m"), "float64"))

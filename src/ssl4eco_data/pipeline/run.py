@@ -1,0 +1,198 @@
+"""The whole way: prepare the archive, do what is pending stage by stage, record the run, write the page.
+
+:func:`build` holds the order of the work. How the blocks of one stage are spread is the caller's: threads
+of this process (:func:`run_in_threads`, ``ssl4eco build``) or Prefect tasks (``flows/``).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
+
+from ssl4eco_data.config import Config
+from ssl4eco_data.errors import ArchiveError, Ssl4ecoError, StoreError
+from ssl4eco_data.pipeline.display import Bar
+from ssl4eco_data.pipeline.stage import Stage, Work, execute, pending
+from ssl4eco_data.pipeline.stages import STAGES
+from ssl4eco_data.store import Mark, clean_temporary, write_atomic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one block ended: its mark, or the error that is left after all retries."""
+
+    work: Work
+    mark: Mark | None = None
+    error: str = ""
+
+
+RunStage = Callable[[Config, Stage, Sequence[Work]], Sequence[Result]]
+
+
+class BuildError(Ssl4ecoError):
+    """Some blocks failed; what was done stays done."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRecord:
+    """What happened in one run, written to ``runs/``."""
+
+    started: datetime
+    stages: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, stage: Stage, results: Sequence[Result], seconds: float) -> None:
+        """Note one stage's results."""
+        self.stages.append(
+            {
+                "stage": stage.name,
+                "blocks": len(results),
+                "seconds": round(seconds, 3),
+                "counts": add_counts([r.mark for r in results if r.mark]),
+                "failures": [{"block": r.work.block, "error": r.error} for r in results if r.error],
+            }
+        )
+
+    def write(self, root: Path, finished: datetime) -> Path:
+        """Write the record beside the data and return its path."""
+        path = root / "runs" / f"{self.started:%Y%m%dT%H%M%S%fZ}.json"
+        record = {
+            "started": self.started.isoformat(),
+            "finished": finished.isoformat(),
+            "seconds": round((finished - self.started).total_seconds(), 3),
+            "ssl4eco_data": version("ssl4eco-data"),
+            "python": platform.python_version(),
+            "stages": self.stages,
+        }
+        write_atomic(path, json.dumps(record, indent=1).encode())
+        return path
+
+
+def add_counts(marks: Sequence[Mark]) -> dict[str, int]:
+    """Counts of several blocks added up."""
+    total: dict[str, int] = {}
+    for mark in marks:
+        for name, count in mark.counts.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def first_pending(config: Config) -> str | None:
+    """The first stage with something to do, ``None`` when the dataset is complete."""
+    for stage in STAGES:
+        try:
+            if pending(config, stage):
+                return stage.name
+        except FileNotFoundError:
+            return stage.name
+    return None
+
+
+def build(config: Config, run_stage: RunStage, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> RunRecord:
+    """Do every pending block of every stage in order, and return what was done.
+
+    Raises :class:`BuildError` after the first stage with failed blocks, naming them and the way on; what
+    is done stays done, and the same command continues there.
+    """
+    root = config.root
+    root.mkdir(parents=True, exist_ok=True)
+    clean_temporary(root)
+    record = RunRecord(started=clock())
+    try:
+        for stage in STAGES:
+            _do_stage(config, stage, run_stage, record)
+            if stage.name == "check":
+                record.write(root, clock())
+    finally:
+        if record.stages:
+            record.write(root, clock())
+    return record
+
+
+def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunRecord) -> None:
+    todo = pending(config, stage)
+    if not todo:
+        return
+    start = perf_counter()
+    results = run_stage(config, stage, todo)
+    record.add(stage, results, perf_counter() - start)
+    failed = [r for r in results if r.error]
+    if failed:
+        lines = "\n".join(f"  block {r.work.block}: {r.error}" for r in failed[:10])
+        more = f"\n  and {len(failed) - 10} more" if len(failed) > 10 else ""
+        raise BuildError(
+            f"{len(failed)} of {len(results)} blocks of stage {stage.name} failed:\n{lines}{more}\n"
+            "What is done is kept; the same command continues with these blocks."
+        )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying the block again may help."""
+    return isinstance(error, ArchiveError) and error.transient
+
+
+def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
+    """Do the blocks in threads of this process; Ctrl-C leaves the running ones and starts no more."""
+
+    def one(work: Work) -> Result:
+        retrying = Retrying(
+            retry=retry_if_exception(is_transient),
+            stop=stop_after_attempt(config.run.retries + 1),
+            wait=wait_fixed(config.run.retry_delay_s),
+            reraise=True,
+        )
+        try:
+            return Result(work=work, mark=retrying(execute, config, stage, work))
+        except (Ssl4ecoError, OSError) as error:
+            return Result(work=work, error=describe(error))
+
+    with Bar(stage.title, len(todo), stage.unit) as bar, _pool(config.run.workers) as pool:
+        futures = [pool.submit(one, work) for work in todo]
+        for future in _completed(futures):
+            bar.advance()
+    return [future.result() for future in futures]
+
+
+def describe(error: BaseException) -> str:
+    """One line for people."""
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _completed(futures: Sequence[Future[Result]]) -> Iterator[Future[Result]]:
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        yield from done
+
+
+def status(config: Config) -> Iterator[str]:
+    """One line per stage: done, pending, or waiting for an earlier one."""
+    for stage in STAGES:
+        try:
+            total, left = len(stage.blocks(config)), len(pending(config, stage))
+        except FileNotFoundError:
+            yield f"{stage.title:<12} waits for an earlier stage"
+            continue
+        state = "done" if not left else f"{left} of {total} {stage.unit} pending"
+        yield f"{stage.title:<12} {state}"

@@ -1,0 +1,157 @@
+"""Scenes of a block: one search, candidates judged on the patch, one choice per season."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import pandas as pd
+import shapely
+from shapely.geometry import shape
+
+from ssl4eco_data.archives import Archive
+from ssl4eco_data.config import Config
+from ssl4eco_data.locations import footprint_polygon, locations_of
+from ssl4eco_data.phenology import cycle_of, season_windows
+from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.stage import Outcome
+from ssl4eco_data.scenes import (
+    Candidate,
+    Choice,
+    SceneRules,
+    candidates_of,
+    choose,
+    explain,
+    to_judge,
+    with_stats,
+)
+from ssl4eco_data.store import read_table, write_table
+from ssl4eco_data.types import SEASONS, Location, Scene, SeasonWindow
+
+NO_WINDOW = "no_window"
+TOO_FEW_SEASONS = "too_few_seasons"
+
+
+def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
+    """The scenes of every location of a block, all candidates kept with their verdicts."""
+    located = locations_of(tables.rows(config, tables.locations(config), block))
+    phenology = tables.rows(config, tables.phenology(config), block)
+    cycles = dict(iter(read_table(tables.part(config, tables.CYCLES, block)).groupby("location_id")))
+    areas = {loc.location_id: footprint_polygon(loc.footprint) for loc in located}
+    scenes = archive.search(shapely.union_all(list(areas.values())), *config.period.imagery)
+    shapes = [shape(s.geometry) for s in scenes]
+    tree = shapely.STRtree(shapes)
+
+    candidate_rows, choice_rows = [], []
+    for location, (_, row) in zip(located, phenology.iterrows(), strict=True):
+        here = [scenes[i] for i in sorted(tree.query(areas[location.location_id], predicate="intersects"))]
+        windows = season_windows(row, _years(config))
+        candidates, choices = _choose_for(archive, location, here, windows, config.scenes)
+        candidate_rows.append(_tag(explain(candidates, config.scenes, choices), location))
+        own = cycles.get(location.location_id)
+        choice_rows += [_choice_row(location, season, choices, own) for season in SEASONS]
+    return _write(config, block, candidate_rows, _drop_sparse(choice_rows, config.scenes))
+
+
+def _years(config: Config) -> range:
+    """Years whose windows can meet the imagery; a season may begin before or end after its year."""
+    start, end = config.period.imagery
+    return range(start.year - 1, end.year + 2)
+
+
+def _choose_for(
+    archive: Archive,
+    location: Location,
+    scenes: Sequence[Scene],
+    windows: Sequence[SeasonWindow],
+    rules: SceneRules,
+) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
+    candidates = candidates_of([s for s in scenes if s.epsg == location.footprint.epsg], windows, rules)
+    while pending := to_judge(candidates, rules):
+        judged = {c.scene.scene_id: c.scene for c in pending}
+        stats = archive.judge(list(judged.values()), location.footprint)
+        candidates = with_stats(candidates, stats)
+    choices = choose(candidates, rules)
+    named = {w.season for w in windows}
+    missing = {s: Choice(season=s, candidate=None, reason=NO_WINDOW) for s in SEASONS if s not in named}
+    none = {s: Choice(season=s, candidate=None, reason="no_candidates") for s in named if s not in choices}
+    return candidates, {**choices, **missing, **none}
+
+
+def _tag(frame: pd.DataFrame, location: Location) -> pd.DataFrame:
+    frame.insert(0, "location_id", location.location_id)
+    return frame
+
+
+def _choice_row(
+    location: Location, season: str, choices: Mapping[str, Choice], cycles: pd.DataFrame | None
+) -> dict[str, object]:
+    """One row of the choices table."""
+    choice = choices[season]
+    row: dict[str, object] = {"location_id": location.location_id, "season": season, "reason": choice.reason}
+    candidate = choice.candidate
+    if candidate is None or candidate.stats is None:
+        return row
+    stats = candidate.stats
+    since, sigma, phase = cycle_of(_days(candidate.scene.time), cycles)
+    return row | {
+        "scene_id": candidate.scene.scene_id,
+        "time": candidate.scene.time,
+        "year": candidate.year,
+        "days_from_middle": candidate.days_from_middle,
+        "clear_fraction": stats.clear_fraction,
+        "snow_fraction": stats.snow_fraction,
+        "shadow_fraction": stats.shadow_fraction,
+        "cloud_fraction": stats.cloud_fraction,
+        "missing_fraction": stats.missing_fraction,
+        "days_since_greenup": since,
+        "days_since_greenup_sigma": sigma,
+        "cycle_phase": phase,
+    }
+
+
+def _days(time: datetime) -> float:
+    return (time - datetime(1970, 1, 1, tzinfo=time.tzinfo)) / timedelta(days=1)
+
+
+def _drop_sparse(rows: list[dict[str, object]], rules: SceneRules) -> pd.DataFrame:
+    """The choices table; a location with too few seasons keeps its rows and loses its scenes."""
+    frame = pd.DataFrame(rows, columns=list(CHOICE_DTYPES))
+    counts = frame.groupby("location_id")["scene_id"].transform("count")
+    sparse = (counts < rules.min_seasons) & frame["scene_id"].notna()
+    kept = ["location_id", "season", "reason"]
+    frame.loc[sparse, "reason"] = TOO_FEW_SEASONS
+    frame.loc[sparse, [c for c in frame.columns if c not in kept]] = None
+    frame["time"] = pd.to_datetime(frame["time"], utc=True)
+    return frame.astype(CHOICE_DTYPES)
+
+
+CHOICE_DTYPES = {
+    "location_id": "str",
+    "season": "str",
+    "scene_id": "str",
+    "time": "datetime64[ms, UTC]",
+    "year": "Int16",
+    "days_from_middle": "Int16",
+    **dict.fromkeys(
+        ("clear_fraction", "snow_fraction", "shadow_fraction", "cloud_fraction", "missing_fraction"), "float64"
+    ),
+    "reason": "str",
+    **dict.fromkeys(("days_since_greenup", "days_since_greenup_sigma", "cycle_phase"), "float64"),
+}
+
+
+def _write(config: Config, block: int, candidates: list[pd.DataFrame], choices: pd.DataFrame) -> Outcome:
+    files = (tables.part(config, tables.CANDIDATES, block), tables.part(config, tables.CHOICES, block))
+    every = pd.concat(candidates, ignore_index=True)
+    write_table(files[0], every)
+    write_table(files[1], choices)
+    return Outcome(
+        files=files,
+        counts={
+            "candidates": len(every),
+            "judged": int(every["judged"].sum()),
+            "seasons_found": int(choices["scene_id"].notna().sum()),
+            "seasons_missing": int(choices["scene_id"].isna().sum()),
+        },
+    )

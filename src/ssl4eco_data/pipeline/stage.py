@@ -1,0 +1,80 @@
+"""What a stage is, which of its blocks are pending, and how one block is done and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl4eco_data.config import Config
+from ssl4eco_data.store import Ledger, Mark, file_record, fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one block left behind: files inside the dataset's folder, and counts for people."""
+
+    files: tuple[Path, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One arrow of the pipeline.
+
+    ``parameters`` and ``inputs`` are what its result depends on besides ``version``: they make the
+    fingerprint that decides whether a block is stale. ``run`` does one block and may be called again at
+    any time: it gives the same bytes.
+    """
+
+    name: str
+    version: int
+    title: str
+    unit: str
+    parameters: Callable[[Config], Any]
+    blocks: Callable[[Config], Sequence[int]]
+    inputs: Callable[[Config, int], Any]
+    run: Callable[[Config, int], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One block of one stage, with the fingerprint it will be marked with."""
+
+    stage: str
+    block: int
+    fingerprint: str
+
+
+def plan(config: Config, stage: Stage) -> list[Work]:
+    """Every block of a stage. The stages before it must be done."""
+    parameters = stage.parameters(config)
+    return [
+        Work(
+            stage=stage.name,
+            block=block,
+            fingerprint=fingerprint(stage.name, stage.version, parameters, stage.inputs(config, block)),
+        )
+        for block in stage.blocks(config)
+    ]
+
+
+def pending(config: Config, stage: Stage) -> list[Work]:
+    """The blocks of a stage that have no valid mark in the ledger."""
+    ledger = Ledger(config.root)
+    return [w for w in plan(config, stage) if not ledger.is_done(w.stage, w.block, w.fingerprint)]
+
+
+def execute(config: Config, stage: Stage, work: Work) -> Mark:
+    """Do one block and mark it done. Whatever kills it leaves the block pending."""
+    outcome = stage.run(config, work.block)
+    mark = Mark(
+        stage=work.stage,
+        block=work.block,
+        fingerprint=work.fingerprint,
+        files=tuple(file_record(config.root, path) for path in outcome.files),
+        counts=dict(outcome.counts),
+    )
+    Ledger(config.root).write(mark)
+    return mark

@@ -1,0 +1,259 @@
+"""The stages, from locations to the closed dataset, each joining pure functions to IO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl4eco_data.archives import Archive
+from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
+from ssl4eco_data.archives.stac import StacArchive
+from ssl4eco_data.config import Config
+from ssl4eco_data.locations import locations_of, sample_locations
+from ssl4eco_data.phenology import derive_cycles, fill_windows, summarise
+from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.patches import cut_patches, layout
+from ssl4eco_data.pipeline.scenes import choose_scenes
+from ssl4eco_data.pipeline.stage import Outcome, Stage
+from ssl4eco_data.report import write_report
+from ssl4eco_data.store import (
+    Ledger,
+    check_block,
+    create,
+    read_table,
+    write_atomic,
+    write_coordinates,
+    write_dataset_block,
+    write_geo_table,
+    write_table,
+)
+
+
+def open_archive(config: Config) -> Archive:
+    """The archive of the configuration; it connects when first asked."""
+    if isinstance(config.archive, EarthEngineParameters):
+        return EarthEngineArchive(config.archive)
+    return StacArchive(config.archive)
+
+
+def _once(_config: Config) -> Sequence[int]:
+    return (0,)
+
+
+def _locate(config: Config, _block: int) -> Outcome:
+    frame = sample_locations(config.locations, config.patches.size_m)
+    path = config.root / tables.LOCATIONS
+    write_geo_table(path, frame)
+    return Outcome(files=(path,), counts={"locations": len(frame)})
+
+
+def _derive(config: Config, block: int) -> Outcome:
+    """Dates of every pixel around a block's locations, and each location's summary of them."""
+    located = locations_of(tables.rows(config, tables.locations(config), block))
+    series = open_archive(config).vegetation_series(located, *config.period.vegetation)
+    pixels = derive_cycles(series, config.phenology)
+    summary = summarise(pixels, series, config.phenology)
+    files = list(write_dataset_block(config.root / tables.PIXELS / f"{block:05d}", pixels))
+    for table, frame in (
+        (tables.WINDOWS, summary.windows),
+        (tables.CYCLES, summary.cycles),
+        (tables.SERIES, summary.series),
+    ):
+        path = tables.part(config, table, block)
+        write_table(path, frame)
+        files.append(path)
+    with_cycle = int(summary.windows["status"].isin(["ok", "low_confidence"]).sum())
+    return Outcome(files=tuple(files), counts={"locations": len(located), "with_cycle": with_cycle})
+
+
+def _fill(config: Config, _block: int) -> Outcome:
+    located = tables.locations(config)
+    windows = tables.parts(config, tables.WINDOWS)
+    filled = fill_windows(windows, located["lon"].to_numpy(), located["lat"].to_numpy(), config.phenology)
+    path = config.root / tables.PHENOLOGY
+    write_table(path, filled)
+    counts = {name: int(n) for name, n in filled["source"].value_counts().sort_index().items()}
+    return Outcome(files=(path,), counts=counts)
+
+
+def _choose(config: Config, block: int) -> Outcome:
+    """Judge the candidates of a block on their patches and choose one scene per season."""
+    return choose_scenes(config, open_archive(config), block)
+
+
+def _lay_out(config: Config, _block: int) -> Outcome:
+    """Write the metadata of the patch arrays, which all blocks share."""
+    return Outcome(files=tuple(create(config.root / tables.PATCHES, layout(config))))
+
+
+def _cut(config: Config, block: int) -> Outcome:
+    """Read the chosen scenes of a block and write its shards."""
+    return cut_patches(config, open_archive(config), block)
+
+
+def _check(config: Config, block: int) -> Outcome:
+    """Read a block's shards back: every chunk decodes, and exactly the chosen seasons are there."""
+    check_block(config.root, block)
+    return Outcome(files=())
+
+
+def _close(config: Config, _block: int) -> Outcome:
+    """Write what depends on all locations: coordinates, labels, the configuration."""
+    files = write_coordinates(
+        config.root / tables.PATCHES,
+        layout(config),
+        locations=tables.locations(config),
+        phenology=tables.phenology(config),
+        choices=tables.parts(config, tables.CHOICES).merge(
+            tables.parts(config, tables.QUALITY), how="left", on=["location_id", "season"]
+        ),
+    )
+    path = config.root / "config.toml"
+    write_atomic(path, config.to_toml().encode())
+    return Outcome(files=(*files, path))
+
+
+def _report(config: Config, _block: int) -> Outcome:
+    """Write the dataset's page; it carries times, so no checksum of it is kept."""
+    write_page(config)
+    return Outcome(files=())
+
+
+def write_page(config: Config) -> Path:
+    """Write the page of the dataset; with the embedded archive, beside its truth."""
+    return write_report(config.root, Path(config.simulate.folder) if config.simulate else None)
+
+
+def _written(*sections: str) -> Callable[[Config], Any]:
+    """The parameters of these sections, as the user wrote them."""
+    return lambda config: [config.written(section) for section in sections]
+
+
+def _done(config: Config, stage: str, block: int) -> Any:
+    """The checksums of what an earlier stage left for a block."""
+    mark = Ledger(config.root).read(stage, block)
+    if mark is None:
+        raise FileNotFoundError(f"stage {stage} has not done block {block} of {config.root} yet")
+    return [(f.path, f.sha256) for f in mark.files]
+
+
+def _all_done(config: Config, stage: str) -> Any:
+    return [_done(config, stage, block) for block in tables.blocks(config)]
+
+
+def _located(config: Config, block: int) -> Any:
+    columns = ["location_id", "lon", "lat", "epsg", "west", "north"]
+    return tables.rows(config, tables.locations(config), block)[columns]
+
+
+def _chosen(config: Config, block: int) -> Any:
+    """Patches depend on where and on which scene, not on why it was chosen."""
+    choices = read_table(tables.part(config, tables.CHOICES, block))
+    return [_located(config, block), choices[["location_id", "season", "scene_id"]]]
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="locations",
+        version=1,
+        title="locations",
+        unit="steps",
+        parameters=lambda c: [c.written("locations"), c.patches.size_px],
+        blocks=_once,
+        inputs=lambda _c, _b: None,
+        run=_locate,
+    ),
+    Stage(
+        name="phenology",
+        version=1,
+        title="phenology",
+        unit="blocks",
+        parameters=lambda c: [c.written("phenology"), c.written("archive"), c.period.vegetation],
+        blocks=tables.blocks,
+        inputs=_located,
+        run=_derive,
+    ),
+    Stage(
+        name="windows",
+        version=1,
+        title="windows",
+        unit="steps",
+        parameters=_written("phenology"),
+        blocks=_once,
+        inputs=lambda c, _b: [_all_done(c, "phenology"), _done(c, "locations", 0)],
+        run=_fill,
+    ),
+    Stage(
+        name="scenes",
+        version=1,
+        title="scenes",
+        unit="blocks",
+        parameters=lambda c: [c.written("scenes"), c.written("archive"), c.period.imagery],
+        blocks=tables.blocks,
+        inputs=lambda c, b: [
+            _located(c, b),
+            tables.rows(c, tables.phenology(c), b),
+            _done(c, "phenology", b),
+        ],
+        run=_choose,
+    ),
+    Stage(
+        name="layout",
+        version=1,
+        title="layout",
+        unit="steps",
+        parameters=lambda c: [c.written("patches"), c.written("store"), c.dataset.title],
+        blocks=_once,
+        inputs=lambda c, _b: len(tables.locations(c)),
+        run=_lay_out,
+    ),
+    Stage(
+        name="patches",
+        version=1,
+        title="patches",
+        unit="blocks",
+        parameters=lambda c: [c.written("patches"), c.written("store"), c.written("archive")],
+        blocks=tables.blocks,
+        inputs=_chosen,
+        run=_cut,
+    ),
+    Stage(
+        name="check",
+        version=1,
+        title="check",
+        unit="blocks",
+        parameters=lambda _c: None,
+        blocks=tables.blocks,
+        inputs=lambda c, b: [_done(c, "scenes", b), _done(c, "patches", b)],
+        run=_check,
+    ),
+    Stage(
+        name="close",
+        version=1,
+        title="close",
+        unit="steps",
+        parameters=lambda c: c.to_toml(),
+        blocks=_once,
+        inputs=lambda c, _b: [
+            [_done(c, once, 0) for once in ("locations", "windows", "layout")],
+            [_all_done(c, each) for each in ("scenes", "patches")],
+        ],
+        run=_close,
+    ),
+    Stage(
+        name="report",
+        version=1,
+        title="report",
+        unit="steps",
+        parameters=lambda _c: None,
+        blocks=_once,
+        inputs=lambda c, _b: _done(c, "close", 0),
+        run=_report,
+    ),
+)
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of this name."""
+    return {stage.name: stage for stage in STAGES}[name]

@@ -1,0 +1,67 @@
+"""The facts of a dataset for people: a table at the end of a build, and the next commands to type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl4eco_data.config import Config
+from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.display import console, two_columns
+from ssl4eco_data.pipeline.run import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Facts in the order they are shown."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    page: Path
+    root: Path
+
+    def markdown(self) -> str:
+        """As a Markdown table, for a Prefect artifact."""
+        rows = "\n".join(f"| {name} | {value} |" for name, value in self.facts)
+        return f"# {self.title}\n\n| | |\n|---|---|\n{rows}\n\nPage: `{self.page}`\n"
+
+    def show(self) -> None:
+        """On the terminal, with the next commands."""
+        console.print()
+        console.print(two_columns(self.title, list(self.facts)))
+        console.print(f"\ndataset  {self.root}\npage     {self.page}\n")
+        console.print("next:")
+        console.print(f"  ssl4eco info {self.root}      what is in it")
+        console.print(f"  ssl4eco check {self.root}     read every byte back")
+        console.print(f"  python -c \"import ssl4eco_data as s; print(s.open_dataset('{self.root}'))\"")
+
+
+def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
+    """Counts and sizes of a finished dataset; with ``record``, the times of the run that made it."""
+    root = config.root
+    located = tables.locations(config)
+    choices = tables.parts(config, tables.CHOICES)
+    found = int(choices["scene_id"].notna().sum())
+    facts = [
+        ("locations", f"{len(located)} in {located['biome'].nunique()} biomes"),
+        ("seasons found", f"{found} of {len(choices)} ({found / max(len(choices), 1):.0%})"),
+    ]
+    reasons = choices.loc[choices["scene_id"].isna(), "reason"].value_counts().sort_index()
+    facts += [(f"  missing: {reason}", str(count)) for reason, count in reasons.items()]
+    facts.append(("bytes", _size(sum(f.stat().st_size for f in root.rglob("*") if f.is_file()))))
+    if record is None or not record.stages:
+        facts.append(("this run", "nothing to do, the dataset is complete"))
+    else:
+        facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {s['blocks']} blocks") for s in record.stages]
+        facts.append(("this run", f"{sum(s['seconds'] for s in record.stages):.1f} s"))
+    return Summary(
+        title=config.dataset.title, facts=tuple(facts), page=root / "report" / "index.html", root=root
+    )
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,73 @@
+"""Where each table of a dataset lies, and the rows of one block."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import geopandas as gpd
+import pandas as pd
+
+from ssl4eco_data.config import Config
+from ssl4eco_data.store import read_geo_table, read_table
+
+LOCATIONS = "locations.parquet"
+PHENOLOGY = "phenology.parquet"
+WINDOWS = "phenology/windows"
+CYCLES = "phenology/cycles"
+SERIES = "phenology/series"
+PIXELS = "phenology/pixels.zarr"
+CANDIDATES = "scenes/candidates"
+CHOICES = "scenes/choices"
+QUALITY = "patches/quality"
+PATCHES = "patches.zarr"
+
+Frame = TypeVar("Frame", bound=pd.DataFrame)
+
+
+def part(config: Config, table: str, block: int) -> Path:
+    """The file of one block of a table."""
+    return config.root / table / f"{block:05d}.parquet"
+
+
+def parts(config: Config, table: str) -> pd.DataFrame:
+    """A table with the parts of all blocks, in order; parts of blocks that are no more are left out."""
+    return pd.concat([read_table(part(config, table, b)) for b in blocks(config)], ignore_index=True)
+
+
+def locations(config: Config) -> gpd.GeoDataFrame:
+    """All locations."""
+    return _read_geo(*_version(config.root / LOCATIONS))
+
+
+def phenology(config: Config) -> pd.DataFrame:
+    """The season windows of all locations, gaps filled."""
+    return _read(*_version(config.root / PHENOLOGY))
+
+
+def blocks(config: Config) -> range:
+    """The numbers of all blocks."""
+    return range(math.ceil(len(locations(config)) / config.block_locations))
+
+
+def rows(config: Config, table: Frame, block: int) -> Frame:
+    """The rows of one block of a table with one row per location."""
+    first = block * config.block_locations
+    return table.iloc[first : first + config.block_locations]  # type: ignore[return-value]
+
+
+def _version(path: Path) -> tuple[Path, int, int]:
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4)
+def _read_geo(path: Path, _mtime_ns: int, _size: int) -> gpd.GeoDataFrame:
+    return read_geo_table(path)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
+    return read_table(path)

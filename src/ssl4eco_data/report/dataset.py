@@ -1,0 +1,209 @@
+"""What the page needs of a dataset folder, read once; every part but the locations may be missing."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+
+from ssl4eco_data.errors import StoreError
+from ssl4eco_data.types import SEASONS
+
+LOCATIONS = "locations.parquet"
+PHENOLOGY = "phenology.parquet"
+CYCLES = "phenology/cycles"
+SERIES = "phenology/series"
+CANDIDATES = "scenes/candidates"
+CHOICES = "scenes/choices"
+QUALITY = "patches/quality"
+CHOICE_COLUMNS = [
+    "location_id",
+    "season",
+    "scene_id",
+    "time",
+    "days_from_middle",
+    "clear_fraction",
+    "snow_fraction",
+    "cloud_fraction",
+    "reason",
+]
+UNKNOWN = "unknown"
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Tables and records of one dataset folder.
+
+    ``locations`` has one row per location in store order, ``biome`` and ``ecoregion`` filled with
+    ``unknown``. ``phenology`` may be empty. ``choices`` has one row per location and season with ``row``
+    (the location's row), ``found`` bool and ``reason`` (empty when found). ``runs`` are the records of
+    ``runs/`` in the order of their start. ``seasons`` are the labels found: the usual ones in their order,
+    then others in the order of the table; ``biomes`` are the names found, the commonest first.
+    """
+
+    root: Path
+    config_text: str
+    config: Mapping[str, Any]
+    locations: pd.DataFrame
+    phenology: pd.DataFrame
+    choices: pd.DataFrame
+    runs: tuple[Mapping[str, Any], ...]
+    seasons: tuple[str, ...]
+    biomes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The dataset's name in its configuration, else its folder's."""
+        return str(self.config.get("dataset", {}).get("title") or self.root.resolve().name)
+
+
+def read_dataset(root: Path) -> Dataset:
+    """The dataset in a folder.
+
+    Raises :class:`~ssl4eco_data.errors.StoreError` when there is no ``locations.parquet`` or a file
+    cannot be read.
+    """
+    if not (root / LOCATIONS).is_file():
+        raise StoreError(f"{root} has no {LOCATIONS}; build the dataset before its report")
+    locations = _plain(root / LOCATIONS)
+    for name in ("biome", "ecoregion"):
+        filled = (
+            locations[name] if name in locations else pd.Series(None, index=locations.index, dtype=object)
+        )
+        locations[name] = filled.fillna("").astype(str).replace("", UNKNOWN)
+    text = _text(root / "config.toml")
+    phenology = _plain(root / PHENOLOGY) if (root / PHENOLOGY).is_file() else pd.DataFrame()
+    choices = _choices(root, locations)
+    return Dataset(
+        root=root,
+        config_text=text,
+        config=_toml(text, root / "config.toml"),
+        locations=locations,
+        phenology=phenology,
+        choices=choices,
+        runs=tuple(_json(path) for path in sorted((root / "runs").glob("*.json"))),
+        seasons=_seasons([str(s) for s in choices["season"].unique()]),
+        biomes=_biomes(locations["biome"]),
+    )
+
+
+def parts(root: Path, table: str, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The blocks of a table in order of their number, one at a time; nothing when the folder is missing.
+
+    Columns that a file does not have are left out.
+    """
+    for path in sorted((root / table).glob("*.parquet")):
+        yield _plain(path, columns)
+
+
+def rows_of(root: Path, table: str, location_id: str) -> pd.DataFrame:
+    """The rows of one location, from the first block that has any; empty when none has."""
+    for path in sorted((root / table).glob("*.parquet")):
+        found = _plain(path, filters=[("location_id", "==", location_id)])
+        if len(found):
+            return found
+    return pd.DataFrame()
+
+
+def open_patches(root: Path) -> zarr.Group | None:
+    """The patches' Zarr group, ``None`` when there is none yet."""
+    path = root / "patches.zarr" / "sentinel2"
+    return zarr.open_group(path, mode="r") if (path / "zarr.json").is_file() else None
+
+
+def main_array(root: Path) -> zarr.Array[Any] | None:
+    """``r10``, the 10 m bands ``(location, season, band, y, x)``, ``None`` when there is none yet."""
+    group = open_patches(root)
+    array = group["r10"] if group is not None and "r10" in group else None
+    return array if isinstance(array, zarr.Array) else None
+
+
+def total_bytes(root: Path) -> int:
+    """Bytes of all files of the dataset but the report."""
+    report = root / "report"
+    files = (p for p in root.rglob("*") if p.is_file() and not p.is_relative_to(report))
+    return sum(p.stat().st_size for p in files)
+
+
+def build_seconds(runs: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds of all stages of all runs."""
+    return float(sum(stage["seconds"] for run in runs for stage in run.get("stages", ())))
+
+
+def _seasons(present: Sequence[str]) -> tuple[str, ...]:
+    return tuple(s for s in SEASONS if s in present) + tuple(s for s in present if s not in SEASONS)
+
+
+def _biomes(of_locations: pd.Series[str]) -> tuple[str, ...]:
+    counts = of_locations.value_counts()
+    return tuple(sorted(counts.index, key=lambda b: (-int(counts[b]), b)))
+
+
+def _choices(root: Path, locations: pd.DataFrame) -> pd.DataFrame:
+    """One row per location and season of the present locations; an unreadable patch counts as missing."""
+    frames = list(parts(root, CHOICES, CHOICE_COLUMNS))
+    choices = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CHOICE_COLUMNS)
+    choices["time"] = pd.to_datetime(choices["time"], utc=True)
+    choices = choices.drop_duplicates(["location_id", "season"])
+    rows = pd.Series(np.arange(len(locations)), index=locations["location_id"].astype(str))
+    choices["row"] = choices["location_id"].astype(str).map(rows)
+    choices = choices[choices["row"].notna()].astype({"row": "int64"}).reset_index(drop=True)
+    choices["reason"] = choices["reason"].fillna("").astype(str)
+    failed = _failed(root)
+    keys = pd.MultiIndex.from_frame(choices[["location_id", "season"]].astype(str))
+    choices.loc[keys.isin(failed) & choices["scene_id"].notna(), "reason"] = UNREADABLE
+    choices["found"] = (choices["scene_id"].notna() & (choices["reason"] != UNREADABLE)).astype(bool)
+    choices.loc[~choices["found"] & (choices["reason"] == ""), "reason"] = UNKNOWN
+    choices.loc[choices["found"], "reason"] = ""
+    return choices
+
+
+def _failed(root: Path) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for part in parts(root, QUALITY, ("location_id", "season", "failure")):
+        bad = part[part["failure"].fillna("") != ""]
+        found += [(str(i), str(s)) for i, s in zip(bad["location_id"], bad["season"], strict=True)]
+    return found
+
+
+def _plain(
+    path: Path, columns: Sequence[str] | None = None, filters: list[tuple[str, str, str]] | None = None
+) -> pd.DataFrame:
+    """A Parquet file without its geometry column."""
+    try:
+        names = pq.read_schema(path).names
+        wanted = [n for n in names if n != "geometry" and (columns is None or n in columns)]
+        table = pq.read_table(path, columns=wanted, filters=filters)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(f"cannot read {path}: {error}; build again to redo this file") from error
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return frame
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _toml(text: str, path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StoreError(f"{path} is not valid TOML: {error}; build again to rewrite it") from error
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{path} is not valid JSON: {error}; remove it") from error
+    return record

@@ -1,0 +1,128 @@
+"""The map of locations: markers by biome over a light picture of the land."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from ssl4eco_data.errors import Ssl4ecoError
+from ssl4eco_data.report.images import mask_png
+from ssl4eco_data.report.svg import Scale, element, figure, line, marker, text
+from ssl4eco_data.types import BoolArray
+
+WIDTH = 960.0
+MIN_SPAN_DEG = 24.0
+MIN_ASPECT = 2.0
+MARGIN_DEG = 4.0
+IMAGE_COLUMNS = 960
+CELLS_PER_DEG = 120
+LINES_DEG = (1, 2, 5, 10, 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The part of the world that is drawn, in whole degrees, plate carrée."""
+
+    west_deg: int
+    south_deg: int
+    east_deg: int
+    north_deg: int
+
+    @property
+    def width_deg(self) -> int:
+        """Degrees of longitude across."""
+        return self.east_deg - self.west_deg
+
+    @property
+    def height_deg(self) -> int:
+        """Degrees of latitude from bottom to top."""
+        return self.north_deg - self.south_deg
+
+
+def view_of(lon_deg: Sequence[float], lat_deg: Sequence[float]) -> View:
+    """The locations with a margin, at least 24 degrees wide, twice as wide as high."""
+    south, north = _widen(min(lat_deg), max(lat_deg), MIN_SPAN_DEG / MIN_ASPECT, 90)
+    west, east = _widen(min(lon_deg), max(lon_deg), MIN_ASPECT * (north - south), 180)
+    return View(west_deg=west, south_deg=south, east_deg=east, north_deg=north)
+
+
+def location_map(shown: pd.DataFrame, biomes: Sequence[str]) -> Markup:
+    """Drawing of the locations ``shown`` (columns location_id, lon, lat, biome), markers as in the legend."""
+    view = view_of(shown["lon"].tolist(), shown["lat"].tolist())
+    height = WIDTH * view.height_deg / view.width_deg
+    x = Scale(domain=(view.west_deg, view.east_deg), range=(0, WIDTH))
+    y = Scale(domain=(view.north_deg, view.south_deg), range=(0, height))
+    land = mask_png(land_mask(view), grey=128, alpha=90)
+    children = [element("image", href=land, width=WIDTH, height=height, preserveAspectRatio="none")]
+    children += _graticule(view, x, y, height)
+    radius = 8.0 if len(shown) <= 100 else 5.0 if len(shown) <= 500 else 3.0
+    for row in shown.to_dict("records"):
+        title = f"{row['location_id']}: {row['biome']}, {_place(row['lat'], row['lon'])}"
+        children.append(marker(biomes.index(row["biome"]), x(row["lon"]), y(row["lat"]), radius, title))
+    corners = [_place(shown["lat"].agg(end), shown["lon"].agg(end)) for end in ("min", "max")]
+    label = f"Map of {len(shown)} locations in {len(biomes)} biomes, from {' to '.join(corners)}"
+    return figure(WIDTH, height, label, children, "chart map")
+
+
+@lru_cache(maxsize=4)
+def land_mask(view: View) -> BoolArray:
+    """``(y, x)`` bool, true on land, north up, about 960 cells across or the source's 1/120 degree.
+
+    From the GLOBE elevation model as packaged by ``global_land_mask``. The file is read as a stream,
+    since its importing module keeps all 0.9 GB of it in memory.
+    """
+    spec = find_spec("global_land_mask")
+    if spec is None or spec.origin is None:
+        raise Ssl4ecoError("the map needs global_land_mask; install ssl4eco-data[build]")
+    step = max(1, view.width_deg * CELLS_PER_DEG // IMAGE_COLUMNS)
+    first, last = (90 - view.north_deg) * CELLS_PER_DEG, (90 - view.south_deg) * CELLS_PER_DEG
+    left, right = (view.west_deg + 180) * CELLS_PER_DEG, (view.east_deg + 180) * CELLS_PER_DEG
+    wanted = range(first + step // 2, last, step)
+    source = Path(spec.origin).with_name("globe_combined_mask_compressed.npz")
+    rows = []
+    with zipfile.ZipFile(source) as archive, archive.open("mask.npy") as stream:
+        np.lib.format.read_magic(stream)
+        (_, columns), _, _ = np.lib.format.read_array_header_1_0(stream)
+        for number in range(last):
+            sea = stream.read(columns)
+            if number in wanted:
+                rows.append(np.frombuffer(sea, dtype=np.bool_)[left + step // 2 : right : step])
+    return ~np.stack(rows)
+
+
+def _widen(low: float, high: float, span: float, limit: int) -> tuple[int, int]:
+    extra = max(MARGIN_DEG, (span - (high - low)) / 2)
+    start, end = max(-limit, int(np.floor(low - extra))), min(limit, int(np.ceil(high + extra)))
+    missing = max(0, int(np.ceil(span)) - (end - start))
+    return (start, min(limit, end + missing)) if start == -limit else (start - missing, end)
+
+
+def _graticule(view: View, x: Scale, y: Scale, height: float) -> list[Markup]:
+    """About six labelled meridians and parallels."""
+    step = next((s for s in LINES_DEG if view.width_deg / s <= 13), LINES_DEG[-1])
+    parts: list[Markup] = []
+    for lon in range(-(-view.west_deg // step) * step, view.east_deg + 1, step):
+        parts.append(line(x(lon), 0, x(lon), height, "grid"))
+        if view.west_deg < lon < view.east_deg:
+            parts.append(text(x(lon) + 3, height - 4, _degrees(lon, "E", "W"), class_="faint"))
+    for lat in range(-(-view.south_deg // step) * step, view.north_deg + 1, step):
+        parts.append(line(0, y(lat), WIDTH, y(lat), "axis" if lat == 0 else "grid"))
+        if view.south_deg < lat < view.north_deg:
+            parts.append(text(3, y(lat) - 3, _degrees(lat, "N", "S"), class_="faint"))
+    return parts
+
+
+def _degrees(value: float, positive: str, negative: str) -> str:
+    return f"{abs(value):g}°{positive if value > 0 else negative if value < 0 else ''}"
+
+
+def _place(lat_deg: float, lon_deg: float) -> str:
+    return f"{_degrees(round(lat_deg, 2), 'N', 'S')} {_degrees(round(lon_deg, 2), 'E', 'W')}"

@@ -1,0 +1,60 @@
+"""The thresholds and policies of scene choice."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssl4eco_data.types import Parameters
+
+_NO_TEST = 2.0
+
+
+class SceneRules(Parameters):
+    """Which scenes may serve a season, and which of them does."""
+
+    max_scene_cloud_fraction: float = Field(
+        default=0.2, ge=0, le=1, description="scenes whose tile is cloudier are not judged"
+    )
+    min_sun_elevation_deg: float = Field(
+        default=10.0, ge=-90, le=90, description="scenes with a lower sun are rejected"
+    )
+    min_usable_fraction: float = Field(
+        default=0.9, ge=0, le=1, description="share of the patch that must be clear or snow"
+    )
+    judge: Literal["until_n_clear", "all"] = Field(
+        default="until_n_clear",
+        description="judge outward from the best date until n_clear are usable, or all",
+    )
+    n_clear: int = Field(default=3, ge=1, description="usable acquisitions per season that end the judging")
+    policy: Literal["nearest", "least_cloudy"] = Field(
+        default="nearest", description="the date nearest the season's middle, or the tile with least cloud"
+    )
+    year_policy: Literal["any", "prefer_same", "require_same"] = Field(
+        default="any", description="whether the seasons of a location come from one year"
+    )
+    max_blue_excess: float = Field(
+        default=0.06,
+        gt=0,
+        description="blue reflectance over the location's typical level that means cloud; 2 tests nothing",
+    )
+    min_blue_scenes: int = Field(
+        default=4, ge=1, description="clear scenes of a location needed to know its typical blue level"
+    )
+    max_tested_snow_fraction: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="snowier patches are bright for a good reason: blue is not tested",
+    )
+    lone_snow: Literal["doubt", "keep"] = Field(
+        default="doubt",
+        description="snow that no other clear scene of the season shows is taken for a cloud, or kept",
+    )
+    min_seasons: int = Field(default=2, ge=0, description="a location with fewer seasons is dropped")
+
+    @property
+    def tests_blue(self) -> bool:
+        """Whether the second opinion on clouds is asked: no reflectance is 2 above another."""
+        return self.max_blue_excess < _NO_TEST

@@ -1,0 +1,120 @@
+"""Chunks and shards as bytes, by the Zarr v3 specification.
+
+A chunk is the little-endian array, blosc-compressed, with its CRC-32C behind. A shard is its chunks, one
+after the other, then the index: per chunk its offset and size (uint64 each, all ones when absent), then
+the index's CRC-32C. https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from numcodecs import blosc
+
+from ssl4eco_data.errors import StoreError
+
+# With threads blosc appends blocks in the order they finish, so bytes would differ from run to run.
+blosc.use_threads = False
+
+ABSENT = 2**64 - 1
+CRC_BYTES = 4
+_INDEX_ENTRY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCodec:
+    """How a chunk is compressed: byte-shuffled blosc around ``compression`` at ``level``."""
+
+    compression: Literal["zstd", "lz4"] = "zstd"
+    level: int = 3
+
+    def metadata(self, itemsize: int) -> list[dict[str, Any]]:
+        """The codecs as ``zarr.json`` lists them."""
+        endian = {"configuration": {"endian": "little"}} if itemsize > 1 else {}
+        packed = {
+            "typesize": itemsize,
+            "cname": self.compression,
+            "clevel": self.level,
+            "shuffle": "shuffle",
+            "blocksize": 0,
+        }
+        return [
+            {"name": "bytes", **endian},
+            {"name": "blosc", "configuration": packed},
+            {"name": "crc32c"},
+        ]
+
+    def encode(self, chunk: npt.NDArray[Any]) -> bytes:
+        """The bytes of a chunk; the same for the same array, in whatever thread."""
+        plain = np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("<"))
+        packed = blosc.compress(plain.reshape(-1), self.compression.encode(), self.level, blosc.SHUFFLE, 0)
+        return with_crc(bytes(packed))
+
+
+def with_crc(data: bytes) -> bytes:
+    """``data`` with its CRC-32C behind, little-endian."""
+    return data + struct.pack("<I", google_crc32c.value(data))
+
+
+def without_crc(data: bytes) -> bytes:
+    """``data`` without the CRC-32C behind it. Raises :class:`StoreError` when it does not match."""
+    if len(data) < CRC_BYTES:
+        raise StoreError(f"{len(data)} bytes are too few for a checksum")
+    body = data[:-CRC_BYTES]
+    if google_crc32c.value(body) != struct.unpack("<I", data[-CRC_BYTES:])[0]:
+        raise StoreError("the checksum (CRC-32C) does not match")
+    return body
+
+
+def decode_chunk(data: bytes, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The array of an encoded chunk. Raises :class:`StoreError` when it is damaged."""
+    packed = without_crc(data)
+    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = int.from_bytes(packed[4:8], "little")  # bytes 4-7 of a blosc header: the size when unpacked
+    if size != expected or len(packed) < blosc.MAX_OVERHEAD:
+        raise StoreError(f"the chunk unpacks to {size} bytes instead of {expected}")
+    try:
+        plain = blosc.decompress(packed)
+    except RuntimeError as error:
+        raise StoreError(f"the chunk cannot be unpacked: {error}") from error
+    return np.frombuffer(plain, dtype=dtype.newbyteorder("<")).reshape(shape)
+
+
+def encode_shard(chunks: Sequence[bytes | None]) -> bytes:
+    """A shard of encoded chunks in C order of the chunk grid; ``None`` is an absent one."""
+    index = np.full((len(chunks), 2), ABSENT, dtype="<u8")
+    offset = 0
+    for i, chunk in enumerate(chunks):
+        if chunk is not None:
+            index[i] = offset, len(chunk)
+            offset += len(chunk)
+    return b"".join(c for c in chunks if c is not None) + with_crc(index.tobytes())
+
+
+def split_shard(data: bytes, n_chunks: int) -> list[bytes | None]:
+    """The encoded chunks of a shard, ``None`` where absent.
+
+    Raises :class:`StoreError` when the index is damaged or points beyond the shard.
+    """
+    index_bytes = n_chunks * _INDEX_ENTRY_BYTES + CRC_BYTES
+    if len(data) < index_bytes:
+        raise StoreError(f"{len(data)} bytes are too few for the index of {n_chunks} chunks")
+    try:
+        index = np.frombuffer(without_crc(data[-index_bytes:]), dtype="<u8").reshape(n_chunks, 2)
+    except StoreError as error:
+        raise StoreError(f"shard index: {error}") from error
+    return [_cut(data, int(offset), int(size), len(data) - index_bytes) for offset, size in index]
+
+
+def _cut(data: bytes, offset: int, size: int, end: int) -> bytes | None:
+    if (offset, size) == (ABSENT, ABSENT):
+        return None
+    if offset + size > end:
+        raise StoreError(f"shard index: bytes {offset} to {offset + size} lie beyond the data ({end} bytes)")
+    return data[offset : offset + size]

@@ -1,0 +1,69 @@
+"""The Prefect flow does what the single process does: same bytes, on threads and on Dask."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, write_tiny_config
+from tests.pipeline.digests import digest
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A Prefect of its own: no server, no profile, nothing sent anywhere."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    yield kept | {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def run_flow(path: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.dataset", str(path)]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize("runner", ["threads", "dask"])
+def test_flow_writes_the_same_bytes_as_the_single_process(
+    runner: str, tmp_path: Path, env: dict[str, str], tiny_archive: Path, built_config: Path
+) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    path.write_text(path.read_text() + f'task_runner = "{runner}"\n')
+    done = run_flow(path, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "seasons found" in done.stdout
+    assert "index.html" in done.stdout
+    assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
+
+
+def test_a_finished_dataset_is_left_alone_without_a_server(finished_config: Path, env: dict[str, str]) -> None:
+    before = digest(finished_config.parent / "dataset")
+    done = run_flow(finished_config, env)
+    assert done.returncode == 0
+    assert "nothing to do" in done.stdout
+    assert not Path(env["PREFECT_HOME"]).exists()
+    assert digest(finished_config.parent / "dataset") == before
+
+
+def test_a_failing_block_names_itself_and_keeps_the_rest(
+    tmp_path: Path, env: dict[str, str], tiny_archive: Path
+) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    blocked = tmp_path / "dataset" / "scenes" / "choices" / "00001.parquet"
+    blocked.mkdir(parents=True)  # a folder where the file must go
+    done = run_flow(path, env)
+    assert done.returncode == 1
+    assert "1 of 3 blocks of stage scenes failed" in done.stderr
+    assert "block 1" in done.stderr
+    assert "Traceback" not in done.stderr.split("error: ")[-1]
+    assert len(list((tmp_path / "dataset" / "ledger" / "scenes").glob("*.json"))) == 2
+
+    blocked.rmdir()
+    assert run_flow(path, env).returncode == 0

@@ -1,0 +1,82 @@
+"""The page in a real browser: no message on the console, no request, and the controls work."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from fabricated_dataset import fabricate
+
+from ssl4eco_data.report import write_report
+
+CHROMIUM = next(
+    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
+)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=4000",
+)
+PROBE = """<script>
+window.addEventListener("load", () => {
+  const choose = (id, value) => {
+    const select = document.getElementById(id);
+    select.value = value;
+    select.dispatchEvent(new Event("change"));
+  };
+  const seen = (selector) =>
+    [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility()).length;
+  const before = [seen(".curve"), seen(".place"), seen("img.true"), seen("img.infrared")];
+  choose("biome-select", "1");
+  choose("curve-select", "curve-2");
+  document.getElementById("show-infrared").click();
+  const after = [seen(".curve"), seen(".place"), seen("img.true"), seen("img.infrared")];
+  const images = [...document.images].filter((i) => i.complete && i.naturalWidth > 0).length;
+  document.documentElement.dataset.probe = JSON.stringify({
+    before, after, images,
+    hidden: document.getElementById("curve-2").hidden,
+    requests: performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length,
+  });
+});
+</script>"""
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on the path; install chromium to test the page"
+)
+
+
+def browse(page: Path, profile: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.slow
+def test_page_works_in_a_browser(tmp_path: Path) -> None:
+    page = write_report(fabricate(tmp_path / "dataset"))
+    html = page.read_text(encoding="utf-8")
+    page.write_text(html.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
+    done = browse(page, tmp_path / "profile")
+    assert [text for text in done.stderr.splitlines() if "CONSOLE" in text] == []
+    assert 'data-probe="' in done.stdout
+    probe = done.stdout.split('data-probe="')[1].split('"')[0].replace("&quot;", "")
+    assert "before:[1,4,13,0]" in probe
+    assert "after:[1,1,0,3]" in probe
+    assert "images:26" in probe
+    assert "hidden:false" in probe
+    assert "requests:0" in probe
+
+
+@pytest.mark.slow
+def test_console_errors_would_be_seen(tmp_path: Path) -> None:
+    page = tmp_path / "broken.html"
+    page.write_text("<!DOCTYPE html><title>x</title><script>nothing.here();</script>", encoding="utf-8")
+    assert "CONSOLE" in browse(page, tmp_path / "profile").stderr
