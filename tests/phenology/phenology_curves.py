@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import xarray as xr
 
@@ -31,7 +30,9 @@ def crossings_of(start, end, rise=0.1, fall=0.09):
     low, high = int(curve[:top].argmin()), top + int(curve[top:].argmin())
     up, down = curve[low : top + 1], curve[top : high + 1]
     rising = [low + int(np.argmax(up >= up[0] + f * (up[-1] - up[0]))) for f in (0.15, 0.5, 0.9)]
-    falling = [high - int(np.argmax(down[::-1] >= down[-1] + f * (down[0] - down[-1]))) for f in (0.9, 0.5, 0.15)]
+    falling = [
+        high - int(np.argmax(down[::-1] >= down[-1] + f * (down[0] - down[-1]))) for f in (0.9, 0.5, 0.15)
+    ]
     return day[[*rising, top, *falling]]
 
 
@@ -51,5 +52,3 @@ def series_of(day, value, *, weight=None, snow=None, index="evi2", dims=("pixel"
         },
         attrs={"index": index},
     )
-
-

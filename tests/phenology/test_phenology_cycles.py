@@ -172,7 +172,9 @@ def test_unscaled_integers_never_give_dates():
     day = days(3)
     value = np.round(1e4 * noisy(yearly(day - START, 110, 280)))
     with pytest.raises(ValueError, match="scale factor"):
-        derive_cycles(series_of(day, value).assign(value=(("pixel", "time"), value[None].astype(int))), PARAMETERS)
+        derive_cycles(
+            series_of(day, value).assign(value=(("pixel", "time"), value[None].astype(int))), PARAMETERS
+        )
     assert int(derive_cycles(series_of(day, value), PARAMETERS)["status"][0]) == NO_DATA
 
 
@@ -181,7 +183,7 @@ def test_bad_series_are_named():
     series = series_of(day, noisy(yearly(day - START, 110, 280)))
     with pytest.raises(ValueError, match="'snow' is missing"):
         derive_cycles(series.drop_vars("snow"), PARAMETERS)
-    with pytest.raises(ValueError, match="attrs\\['index'\\].*got 'lai'"):
+    with pytest.raises(ValueError, match=r"attrs\['index'\].*got 'lai'"):
         derive_cycles(series.assign_attrs(index="lai"), PARAMETERS)
     with pytest.raises(ValueError, match="needs the dimension 'time'"):
         derive_cycles(series.rename(time="t"), PARAMETERS)
@@ -216,7 +218,9 @@ def raw_series(seed):
     rng = np.random.default_rng(seed)
     day = np.sort(rng.choice(np.arange(START, START + 3 * YEAR), 110, replace=False))
     start, length = rng.uniform(60, 300), rng.uniform(90, 170)
-    value = yearly(day - START, start, start + length, 0.2, rng.uniform(0.15, 0.5)) + rng.normal(0, 0.02, day.size)
+    value = yearly(day - START, start, start + length, 0.2, rng.uniform(0.15, 0.5)) + rng.normal(
+        0, 0.02, day.size
+    )
     value -= np.where(rng.random(day.size) < 0.08, 0.15, 0)
     value[rng.random(day.size) < 0.1] = np.nan
     weight = rng.choice([1.0, 0.5], day.size)

@@ -48,7 +48,9 @@ def gathered(day, value, weight=None, snow=None):
 
 
 def test_gather_drops_what_is_no_observation():
-    seen = gathered([0, 8, np.nan, 24, 32, 40, 48], [0.2, np.nan, 0.3, 9.0, 0.4, np.inf, 0.5], [1, 1, 1, 1, 0, 1, 1])
+    seen = gathered(
+        [0, 8, np.nan, 24, 32, 40, 48], [0.2, np.nan, 0.3, 9.0, 0.4, np.inf, 0.5], [1, 1, 1, 1, 0, 1, 1]
+    )
     assert seen[0].tolist() == [0, 48]
 
 

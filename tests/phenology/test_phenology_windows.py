@@ -2,6 +2,7 @@
 
 import math
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def test_four_windows_make_a_year(days, start, minimum):
     assert sum(lengths) == pytest.approx(YEAR_DAYS)
     assert min(lengths) >= minimum - 1e-9
     edges = [windows[s] for s in SEASONS]
-    assert all(a[1] == pytest.approx(b[0]) for a, b in zip(edges, edges[1:], strict=False))
+    assert all(a[1] == pytest.approx(b[0]) for a, b in pairwise(edges))
     assert edges[3][1] - YEAR_DAYS == pytest.approx(edges[0][0])
 
 
@@ -110,7 +111,7 @@ def test_two_cycles_and_the_gaps_make_a_year(days, second, shrink):
     spans = sorted(windows.values())
     start = spans[0][0]
     assert spans[-1][1] <= start + YEAR_DAYS + 1e-6
-    assert all(a[1] <= b[0] + 1e-6 for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] + 1e-6 for a, b in pairwise(spans))
 
 
 def test_the_smaller_cycle_belongs_to_no_window():
@@ -134,7 +135,7 @@ def test_whole_days_meet_through_leap_years(start):
     row = row_of(year_windows(metrics(*(start + d for d in (0, 20, 40, 100, 160, 180, 200))), None, 20))
     windows = season_windows(row, range(2018, 2026))
     assert [w.season for w in windows[:4]] == list(SEASONS)
-    assert all(a.end == b.start for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(windows))
     for year in range(2018, 2026):
         days = sum((w.end - w.start).days for w in windows if w.year == year)
         assert days in (365, 366)
@@ -145,7 +146,10 @@ def test_whole_days_meet_through_leap_years(start):
 def test_days_count_from_the_first_of_january_and_missing_seasons_have_no_window():
     row = row_of({"spring": (-10.0, 30.0), "summer": (370.0, 400.0)})
     windows = season_windows(row, [2020])
-    assert [(w.season, w.start) for w in windows] == [("spring", date(2019, 12, 22)), ("summer", date(2021, 1, 5))]
+    assert [(w.season, w.start) for w in windows] == [
+        ("spring", date(2019, 12, 22)),
+        ("summer", date(2021, 1, 5)),
+    ]
     assert windows[0].middle - windows[0].start == timedelta(days=20)
 
 
@@ -153,7 +157,7 @@ def test_days_count_from_the_first_of_january_and_missing_seasons_have_no_window
 def test_the_calendar_is_mirrored_in_the_south(lat, first):
     windows = season_windows(row_of(calendar_windows(lat)), [2021, 2022])
     assert abs(windows[0].middle - first) <= timedelta(days=1)
-    assert all(a.end == b.start for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(windows))
     assert abs((windows[1].middle - windows[0].middle).days - 91) <= 2
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -44,6 +45,8 @@ GDAL_OPTIONS = {
     "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),
 }
 """No directory listing, no sidecar files, few requests; retries are made here, not inside GDAL."""
+FORGET = {"CPL_VSIL_CURL_NON_CACHED": ":".join(f"/vsi{kind}/" for kind in ("curl", "s3", "gs", "az"))}
+"""For further attempts: GDAL remembers failures of a link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +92,16 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
     ``use`` must not keep the raster. Raises ArchiveError naming the file.
     """
 
+    attempts = count()
+
     def attempt() -> Answer:
+        options = {} if next(attempts) == 0 else FORGET
         with archive_errors(f"file {href}", remote=is_remote(href)):
             key = _identity(href)
             small = _SMALL.get(key)
             if small is not None:
                 return use(small)
-            with _environment(access), rasterio.open(_link(href, access)) as file:
+            with _environment(access, options), rasterio.open(_link(href, access)) as file:
                 raster = _raster(href, file)
                 if raster.shape[0] * raster.shape[1] > SMALL_PX:
                     return use(raster)
@@ -106,9 +112,9 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
     return with_retries(attempt, retries=access.retries, wait_s=access.wait_s)
 
 
-def _environment(access: Access) -> rasterio.Env:
+def _environment(access: Access, options: Mapping[str, str]) -> rasterio.Env:
     limit = str(max(1, round(access.timeout_s)))
-    return rasterio.Env(**GDAL_OPTIONS, GDAL_HTTP_TIMEOUT=limit, GDAL_HTTP_CONNECTTIMEOUT=limit)
+    return rasterio.Env(**GDAL_OPTIONS, **options, GDAL_HTTP_TIMEOUT=limit, GDAL_HTTP_CONNECTTIMEOUT=limit)
 
 
 def _link(href: str, access: Access) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,17 +56,17 @@ def _text(error: BaseException) -> str:
 
 
 def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, APIError) and error.status_code:
-        return is_transient_status(int(error.status_code))
+    if status := getattr(error, "status_code", None):  # APIError has it only when there was an answer
+        return is_transient_status(int(status))
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return is_transient_status(error.response.status_code)
-    if isinstance(error, requests.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError):
         return True
     if isinstance(error, requests.RequestException):
         return isinstance(error, requests.ConnectionError | requests.Timeout)
     text = _text(error)
-    if status := _STATUS.search(text):
-        return is_transient_status(int(status[1]))
+    if found := _STATUS.search(text):
+        return is_transient_status(int(found[1]))
     return bool(_BROKEN_CONNECTION.search(_QUERY.sub("", text)))
 
 

@@ -153,4 +153,5 @@ class ApiSource:
 
 @lru_cache(maxsize=8)
 def _client(url: str, timeout_s: float) -> Client:
-    return Client.open(url, stac_io=StacApiIO(timeout=timeout_s, max_retries=0))
+    """``open`` sets the time-out anew, so it goes to both."""
+    return Client.open(url, stac_io=StacApiIO(timeout=timeout_s, max_retries=0), timeout=timeout_s)

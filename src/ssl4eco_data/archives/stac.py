@@ -53,7 +53,7 @@ class StacParameters(Parameters):
         default="modis-13Q1-061", min_length=1, description="collection of MOD13 composites"
     )
     vegetation_pixel_m: int = Field(
-        default=160, ge=20, multiple_of=20, description="cells of the EVI2 series; must divide the patch side"
+        default=160, ge=10, multiple_of=10, description="cells of the EVI2 series; must divide the patch side"
     )
     sign: Signing = Field(default="none", description="who signs links to files")
     blue_min_usable_fraction: float = Field(

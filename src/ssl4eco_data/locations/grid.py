@@ -148,6 +148,8 @@ class MajorTomGrid:
     def cells_in_boxes(self, boxes_deg: Sequence[tuple[float, float, float, float]]) -> Cells:
         """All cells with their centre in any (west, south, east, north) box, once, by row, then column."""
         found = [self.cells_in_box(*box) for box in boxes_deg]
+        if len(found) == 1:
+            return found[0]
         row = np.concatenate([np.empty(0, np.int64), *(cells.row for cells in found)])
         column = np.concatenate([np.empty(0, np.int64), *(cells.column for cells in found)])
         stride = 2 * int(self.columns.max())

@@ -92,7 +92,10 @@ class PhenologyParameters(Parameters):
         default=60.0, gt=0, lt=180, description="smallest distance between peaks of two seasons of a year"
     )
     cluster_gap_days: float = Field(
-        default=30.0, gt=0, lt=180, description="pixels whose peak days are further apart are another cluster"
+        default=30.0,
+        gt=0,
+        lt=180,
+        description="pixels whose mid-seasons are further apart are another cluster",
     )
     min_cycle_share: float = Field(
         default=0.2, gt=0, le=1, description="smallest share of vegetated pixels that must have cycles"

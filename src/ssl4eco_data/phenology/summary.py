@@ -67,7 +67,7 @@ def summarise(pixels: xr.Dataset, series: xr.Dataset, parameters: PhenologyParam
     Only vegetated pixels whose centre is inside the footprint count (all pixels of the window where the
     footprint is so small that it holds no centre): those with ``mean_value`` of at least the profile's
     ``vegetated_mean``. The dates come from the largest cluster of them by number, pixels being equal in
-    area: pixels whose peak days follow each other within ``cluster_gap_days``, ties to the earlier peak. A
+    area: pixels whose seasons' middles follow each other within ``cluster_gap_days``, ties to the earlier. A
     mixture is dated by that cluster alone; if less than ``min_cycle_share`` of the vegetated pixels have
     cycles, the location is ``no_cycle``.
     """
@@ -170,7 +170,7 @@ def _dominant(place: _Place, parameters: PhenologyParameters) -> _Dated | None:
 
 
 def _location_days(anchor: FloatArray, offset: FloatArray) -> FloatArray:
-    """Typical dates of the location in the year of its peak: medians of the pixels' dates, which keep their order."""
+    """Typical dates in the year of the peak: medians of the pixels' dates, which keep their order."""
     middle = circular_median(np.sort(anchor))
     days = middle + np.median(_around(anchor - middle)[:, None] + offset, axis=0)
     return np.asarray(days - YEAR_DAYS * np.floor(days[PEAK] / YEAR_DAYS))

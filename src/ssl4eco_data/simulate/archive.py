@@ -42,10 +42,10 @@ class ArchiveSummary:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some passes of one site, by position; the first task of a site also writes its composites and truth."""
+    """Some passes of one site; the first task of a site also writes its composites and truth."""
 
     parameters: SimulationParameters
-    site_index: int
+    site: Site
     passes: tuple[Pass, ...]
     whole_site: bool
 
@@ -96,7 +96,7 @@ def write_archive(
     _clear(root)
     sites = plan_sites(parameters)
     size = layers.write_layers(root, sites)
-    tasks = [task for i, site in enumerate(sites) for task in _tasks(parameters, i, site)]
+    tasks = [task for site in sites for task in _tasks(parameters, site)]
     total, done = sum(len(t.passes) for t in tasks), 0
     results: dict[int, Written] = {}
     for number, written in _run(root, tasks, workers):
@@ -126,10 +126,10 @@ def _clear(root: Path) -> None:
             shutil.rmtree(root / name)
 
 
-def _tasks(parameters: SimulationParameters, index: int, site: Site) -> Iterator[Task]:
+def _tasks(parameters: SimulationParameters, site: Site) -> Iterator[Task]:
     passes = plan_passes(parameters, site)
     for start in range(0, max(1, len(passes)), PASSES_A_TASK):
-        yield Task(parameters, index, passes[start : start + PASSES_A_TASK], start == 0)
+        yield Task(parameters, site, passes[start : start + PASSES_A_TASK], start == 0)
 
 
 def _run(root: Path, tasks: Sequence[Task], workers: int) -> Iterator[tuple[int, Written]]:
@@ -150,7 +150,7 @@ def _run(root: Path, tasks: Sequence[Task], workers: int) -> Iterator[tuple[int,
 
 def run_task(root: Path, task: Task) -> Written:
     """Write the files of one task."""
-    ground = _ground(task.parameters, task.site_index)
+    ground = _ground(task.parameters, task.site)
     result = Written()
     with rasterio.Env(GDAL_NUM_THREADS="1", GDAL_PAM_ENABLED="NO"):
         for flight in task.passes:
@@ -166,8 +166,8 @@ def run_task(root: Path, task: Task) -> Written:
 
 
 @lru_cache(maxsize=2)
-def _ground(parameters: SimulationParameters, index: int) -> Ground:
-    return build_ground(parameters, plan_sites(parameters)[index])
+def _ground(parameters: SimulationParameters, site: Site) -> Ground:
+    return build_ground(parameters, site)
 
 
 def _finish(root: Path, parameters: SimulationParameters, whole: Written) -> ArchiveSummary:

@@ -21,7 +21,7 @@ from ssl4eco_data.simulate.passes import Pass
 from ssl4eco_data.simulate.regions import Dialect
 from ssl4eco_data.simulate.render import SWATH_SLOPE
 from ssl4eco_data.simulate.sites import Frame, Site, Tile, transformer
-from ssl4eco_data.types import UInt8Array
+from ssl4eco_data.types import FloatArray, UInt8Array
 
 COLLECTION = "sentinel-2-l2a"
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -100,10 +100,19 @@ def seen_geometry(label: SceneLabel) -> BaseGeometry:
         canvas = label.site.canvas
         seen = _swath(canvas, label.flight.swath_edge, label.flight.swath_side)
         if frame.epsg != canvas.epsg:
-            seen = transform(seen, transformer(canvas.epsg, frame.epsg).transform, interleaved=False)
+            seen = _project(seen, canvas.epsg, frame.epsg)
         area = area.intersection(seen)
-    lonlat = transform(area.segmentize(1000), transformer(frame.epsg, 4326).transform, interleaved=False)
+    lonlat = _project(area.segmentize(1000), frame.epsg, 4326)
     return orient(lonlat) if isinstance(lonlat, Polygon) else lonlat
+
+
+def _project(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
+    projection = transformer(source, target)
+
+    def move(points: FloatArray) -> FloatArray:
+        return np.column_stack(projection.transform(points[:, 0], points[:, 1]))
+
+    return transform(geometry, move)
 
 
 def _swath(canvas: Frame, edge: float, side: int) -> BaseGeometry:

@@ -94,7 +94,7 @@ REGIONS: dict[str, Region] = {
                 Stand(
                     cover="crop",
                     share=0.06,
-                    seasons=(GreenSeason(green_day=98, brown_day=198, brown_rate=0.13),),
+                    seasons=(GreenSeason(green_day=138, brown_day=268, brown_rate=0.13),),
                     spread_days=7,
                 ),
                 Stand(
@@ -207,7 +207,6 @@ REGIONS: dict[str, Region] = {
                 Stand(cover="water", share=0.03),
             ),
             clouds=Clouds(mean=0.42, swing=0.36, peak_day=20),
-            neighbour="same",
             year_shift_days=8,
         ),
         Region(

@@ -105,6 +105,7 @@ _WAYS_OUT = {
     errno.EROFS: "the file system is read-only; choose another dataset root",
     errno.EACCES: "you may not write there; change the permissions or choose another dataset root",
     errno.EPERM: "you may not write there; change the permissions or choose another dataset root",
+    errno.EEXIST: "a part of the path is a file; choose another dataset root",
     errno.ENOTDIR: "a part of the path is a file; choose another dataset root",
 }
 
