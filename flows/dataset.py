@@ -126,6 +126,7 @@ def build_dataset(config_path: str) -> str:
         record = build(config, run_stage)
     summary = summarise_dataset(config, record)
     create_markdown_artifact(summary.markdown(), key="ssl4eco-dataset", description=config.dataset.title)
+    summary.show()
     return str(summary.page)
 
 
@@ -138,9 +139,8 @@ def main(arguments: Sequence[str]) -> int:
         config = load(Path(arguments[0]))
         if first_pending(config) is None:
             summarise_dataset(config, None).show()
-            return 0
-        build_dataset(arguments[0])
-        summarise_dataset(config, None).show()
+        else:
+            build_dataset(arguments[0])
     except Ssl4ecoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

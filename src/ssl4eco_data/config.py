@@ -220,6 +220,8 @@ def _is_path(field: Any) -> bool:
 def _explain(error: Mapping[str, Any], text: str) -> str:
     """One line for one pydantic error: where, what, and the way out."""
     loc = [str(part) for part in error["loc"] if part not in _tags()]
+    if error["type"].startswith("union_tag"):
+        loc.append(str(error["ctx"]["discriminator"]).strip("'"))
     key = ".".join(loc) or "(the whole file)"
     line = _line_of(loc, text)
     where = f"  line {line}: {key}" if line else f"  {key}"
@@ -228,8 +230,10 @@ def _explain(error: Mapping[str, Any], text: str) -> str:
         near = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return f"{where}: unknown key {loc[-1]!r} = {error['input']!r}; {hint}"
-    if error["type"] == "missing":
+    if error["type"] in ("missing", "union_tag_not_found"):
         return f"{where}: missing; it is required"
+    if error["type"] == "union_tag_invalid":
+        return f"{where}: must be one of {error['ctx']['expected_tags']}, got {error['ctx']['tag']!r}"
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
     return f"{where}: {message}{'' if 'got ' in message else shown}"

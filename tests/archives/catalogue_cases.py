@@ -66,8 +66,20 @@ def _time(*parts: int) -> datetime:
 
 
 CASES = (
-    Case("S2A_MSIL2A_20200601T105031_R051_T31UDS_20200601T150000", A, _time(2020, 6, 1, 10, 50, 31), "pc", "02.14"),
-    Case("S2B_MSIL2A_20220301T105031_R051_T31UDS_20220301T150000", A, _time(2022, 3, 1, 10, 50, 31), "pc", "04.00"),
+    Case(
+        "S2A_MSIL2A_20200601T105031_R051_T31UDS_20200601T150000",
+        A,
+        _time(2020, 6, 1, 10, 50, 31),
+        "pc",
+        "02.14",
+    ),
+    Case(
+        "S2B_MSIL2A_20220301T105031_R051_T31UDS_20220301T150000",
+        A,
+        _time(2022, 3, 1, 10, 50, 31),
+        "pc",
+        "04.00",
+    ),
     Case("S2B_31UES_20220301_0_L2A", B, _time(2022, 3, 1, 10, 50, 31), "es", "04.00"),
     Case("S2A_T31UES_20220610T105031_L2A", B, _time(2022, 6, 10, 23, 59, 59), "c1", "05.00", clear=True),
     Case("S2A_T31UDS_20220611T105031_L2A", A, _time(2022, 6, 11, 0, 0, 0), "c1", "05.00", swath_edge=True),
@@ -208,7 +220,11 @@ def _properties(case: Case, tile: Tile) -> dict[str, Any]:
         "s2:datatake_id": f"G{case.scene_id[:3]}_{case.time:%Y%m%dT%H%M%S}_000001_N{case.baseline}",
     }
     if case.dialect == "pc":
-        return common | {"s2:mgrs_tile": tile.name, "s2:mean_solar_zenith": 50.0, "s2:mean_solar_azimuth": 160.0}
+        return common | {
+            "s2:mgrs_tile": tile.name,
+            "s2:mean_solar_zenith": 50.0,
+            "s2:mean_solar_azimuth": 160.0,
+        }
     sun = {"grid:code": f"MGRS-{tile.name}", "view:sun_elevation": 40.0, "view:sun_azimuth": 160.0}
     return common | sun | ({"earthsearch:boa_offset_applied": True} if case.dialect == "es" else {})
 
@@ -219,7 +235,9 @@ def write_tiff(path: Path, image: np.ndarray[Any, Any], crs: CRS, grid: tuple[fl
     rows, columns = image.shape
     shape = {"height": rows, "width": columns, "count": 1, "dtype": image.dtype}
     layout = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate", "predictor": 2}
-    with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=Affine(*grid), **shape, **layout) as file:
+    with rasterio.open(
+        path, "w", driver="GTiff", crs=crs, transform=Affine(*grid), **shape, **layout
+    ) as file:
         file.write(image, 1)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fabricated_dataset import fabricate
+from fabricated_dataset import PLACES, fabricate
 
 from ssl4eco_data.report import write_report
 
@@ -24,6 +25,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--enable-logging=stderr",
+    "--window-size=500,900",
     "--virtual-time-budget=4000",
 )
 PROBE = """<script>
@@ -43,6 +45,7 @@ window.addEventListener("load", () => {
   const images = [...document.images].filter((i) => i.complete && i.naturalWidth > 0).length;
   document.documentElement.dataset.probe = JSON.stringify({
     before, after, images,
+    wide: document.documentElement.scrollWidth > window.innerWidth,
     hidden: document.getElementById("curve-2").hidden,
     requests: performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length,
   });
@@ -61,7 +64,8 @@ def browse(page: Path, profile: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_page_works_in_a_browser(tmp_path: Path) -> None:
-    page = write_report(fabricate(tmp_path / "dataset"))
+    long_name = replace(PLACES[3], biome="Tropical and subtropical grasslands, savannas and shrublands " * 2)
+    page = write_report(fabricate(tmp_path / "dataset", (*PLACES[:3], long_name)))
     html = page.read_text(encoding="utf-8")
     page.write_text(html.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
     done = browse(page, tmp_path / "profile")
@@ -72,6 +76,7 @@ def test_page_works_in_a_browser(tmp_path: Path) -> None:
     assert "after:[1,1,0,3]" in probe
     assert "images:26" in probe
     assert "hidden:false" in probe
+    assert "wide:false" in probe, "nothing sticks out on a narrow screen"
     assert "requests:0" in probe
 
 

@@ -53,9 +53,7 @@ def small_layout(n_locations: int = 5, **changes: object) -> Layout:
 def random_pixels(layout: Layout, n: int, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     top = {"uint16": 10_000, "uint8": 12}
-    return {
-        a.name: rng.integers(0, top[a.dtype], (n, *a.shape[1:])).astype(a.dtype) for a in layout.arrays
-    }
+    return {a.name: rng.integers(0, top[a.dtype], (n, *a.shape[1:])).astype(a.dtype) for a in layout.arrays}
 
 
 def build_small(root: Path) -> Small:
@@ -83,9 +81,7 @@ def _block(small: Small, block: int, rows: slice, choices: pd.DataFrame) -> None
     quality = small.root / f"patches/quality/{block:05d}.parquet"
     write_table(quality, here.dropna(subset=["scene_id"])[["location_id", "season", "failure"]])
     blocks = {name: values[rows] for name, values in small.pixels.items()}
-    shards = write_block(
-        small.root / "patches.zarr", small.layout, rows.start, blocks, small.present[rows]
-    )
+    shards = write_block(small.root / "patches.zarr", small.layout, rows.start, blocks, small.present[rows])
     files = tuple(file_record(small.root, path) for path in (*shards, quality))
     Ledger(small.root).write(Mark(stage="patches", block=block, fingerprint="f", files=files))
 
@@ -124,7 +120,17 @@ def tables(small: Small) -> tuple[pd.DataFrame, pd.DataFrame]:
                     "no such file" if broken else "",
                 )
             )
-    columns = "location_id season scene_id time clear_fraction reason west_60m north_60m failure".split()
+    columns = [
+        "location_id",
+        "season",
+        "scene_id",
+        "time",
+        "clear_fraction",
+        "reason",
+        "west_60m",
+        "north_60m",
+        "failure",
+    ]
     return located, pd.DataFrame(rows, columns=columns)
 
 

@@ -18,7 +18,9 @@ from ssl4eco_data.store import Ledger, Mark, StoreParameters, file_record, finge
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=8)
 simple = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
-nested = st.recursive(simple, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3))
+nested = st.recursive(
+    simple, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3)
+)
 
 
 def mark_of(root: Path) -> Mark:
@@ -140,4 +142,3 @@ def test_what_has_no_stable_form_is_refused() -> None:
     for value in (object(), b"bytes", Kind.ONE, lambda: None):
         with pytest.raises(TypeError, match="fingerprint"):
             fingerprint(value)
-

@@ -23,7 +23,9 @@ def example() -> pd.DataFrame:
             "day": [1.5, np.nan, -0.0],
             "n": np.array([1, 2, 3], dtype=np.int8),
             "flag": [True, False, True],
-            "time": pd.to_datetime(["2020-01-01", None, "2021-02-03"], utc=True).astype("datetime64[ms, UTC]"),
+            "time": pd.to_datetime(["2020-01-01", None, "2021-02-03"], utc=True).astype(
+                "datetime64[ms, UTC]"
+            ),
         }
     )
 

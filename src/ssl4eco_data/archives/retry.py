@@ -77,7 +77,8 @@ def with_retries(request: Callable[[], Answer], *, retries: int, wait_s: float) 
     """
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(retries + 1),
-        wait=tenacity.wait_exponential(multiplier=wait_s, max=LONGEST_WAIT_S) + tenacity.wait_random(0, wait_s),
+        wait=tenacity.wait_exponential(multiplier=wait_s, max=LONGEST_WAIT_S)
+        + tenacity.wait_random(0, wait_s),
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, ArchiveError) and e.transient),
         reraise=True,
     )

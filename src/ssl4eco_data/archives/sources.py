@@ -28,9 +28,12 @@ _LOADING = threading.Lock()
 
 
 class ItemSource(Protocol):
-    """Items of one place. Relative links of theirs start at ``base``."""
+    """Items of one place."""
 
-    base: str
+    @property
+    def base(self) -> str:
+        """Where relative links of the items start."""
+        ...
 
     def search(self, collection: str, area: BaseGeometry, start: date, end: date) -> list[Item]:
         """Items that meet ``area`` (lon/lat) and begin on days ``start <= day < end``; each once."""
@@ -45,10 +48,11 @@ def source_of(place: str, *, timeout_s: float, retries: int, wait_s: float) -> I
     """The source at a URL (an API's landing page) or at a path (an item collection, or one item a line)."""
     if place.startswith(("http://", "https://")):
         return ApiSource(place, timeout_s, retries, wait_s)
+    path = Path(place).absolute()
     with archive_errors(f"STAC catalogue {place}", remote=False):
-        status = Path(place).stat()
+        status = path.stat()
     with _LOADING:
-        return _load(place, status.st_mtime_ns, status.st_size)
+        return _load(path, status.st_mtime_ns, status.st_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,10 +81,9 @@ class FileSource:
 
 
 @lru_cache(maxsize=4)
-def _load(place: str, _mtime_ns: int, _size: int) -> FileSource:
+def _load(path: Path, _mtime_ns: int, _size: int) -> FileSource:
     """The catalogue as it was when the file had this time and size."""
-    path = Path(place)
-    with archive_errors(f"STAC catalogue {place}", remote=False):
+    with archive_errors(f"STAC catalogue {path}", remote=False):
         items = _parse(path)
         unique = list({(item.get("collection"), item["id"]): item for item in items}.values())
         geometries = shapely.from_geojson([json.dumps(item["geometry"]) for item in unique])
@@ -90,7 +93,7 @@ def _load(place: str, _mtime_ns: int, _size: int) -> FileSource:
         by_id.setdefault(item["id"], []).append(i)
     collections = np.array([str(item.get("collection") or "") for item in unique], dtype=np.str_)
     return FileSource(
-        base=f"{path.resolve().parent}/",
+        base=f"{path.parent}/",
         items=unique,
         begins=begins,
         collections=collections,

@@ -154,8 +154,9 @@ def climatology(dates: FloatArray, areas: FloatArray, separation_days: float) ->
 
     ``anchor`` is the circular median of the peak days (a phase in [0, 365.2425)), ``offset`` the median over
     years of each date's distance to the anchor of its cycle's year. A whole cycle moves by one shift, so the
-    metrics keep their order, and an uncertain peak moves only itself. ``mad`` is the median absolute deviation
-    in days over years; ``rank`` is 0 dominant, 1 second, -1 neither. NaN and 0 where there is no cycle.
+    metrics keep their order, and an uncertain peak moves only itself. ``mad`` is the median absolute
+    deviation in days over years; ``rank`` is 0 for the dominant season, 1 for the second, -1 for neither.
+    NaN and 0 where there is no cycle.
     """
     pixels, most, metrics = dates.shape
     shape = (pixels, SEASONS_AT_MOST)

@@ -12,7 +12,7 @@ from ssl4eco_data.phenology.cleaning import FILLED, SEEN, background, despike, f
 from ssl4eco_data.phenology.compiled import compiled
 from ssl4eco_data.phenology.crossings import Curve, area_above, extreme_bias, find_cycles, nodes_of, side_days
 from ssl4eco_data.phenology.spline import coefficients, evaluate, fit_best, interval
-from ssl4eco_data.types import YEAR_DAYS, BoolArray, FloatArray
+from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 OK, LOW_CONFIDENCE, NO_CYCLE, NO_DATA = 0, 1, 2, 3
 STATUS_MEANINGS = ("ok", "low_confidence", "no_cycle", "no_data")
@@ -23,6 +23,7 @@ OBSERVED_REACH_DAYS = 8.0
 RISE = np.array([0.15, 0.5, 0.9])
 """Shares of a rise at greenup, mid-greenup and maturity; of a fall at dormancy, mid-greendown, senescence."""
 FEWEST_FITTED = 4
+PEAK = METRICS.index("peak")
 
 
 class Settings(NamedTuple):
@@ -76,7 +77,7 @@ def date_metrics(
         side_days(nodes, curve, foot, top, base + RISE * (crest - base), days)
         for k in range(3):
             dates[k if side == 0 else 6 - k] = days[k]
-    dates[3] = nodes[0, top]
+    dates[PEAK] = nodes[0, top]
 
 
 @compiled
@@ -89,22 +90,33 @@ def spread_at(day: FloatArray, spread: FloatArray, at_day: float) -> float:
 
 @compiled
 def sigma_of(
-    curve: Curve, spread: FloatArray, bandwidth: float, dates: FloatArray, sigma: FloatArray
+    curve: Curve,
+    spread: FloatArray,
+    bandwidth: float,
+    cycle_days: FloatArray,
+    dates: FloatArray,
+    sigma: FloatArray,
 ) -> None:
-    """Fill ``sigma`` (7): sd / |f'| at a crossing, sd' / |f''| at the peak.
+    """Fill ``sigma`` (7) in days; ``cycle_days`` are those of trough, peak, trough.
 
+    At a crossing it is sd / abs f', with the sd of curve minus level; at the peak sd' / abs f'', where
     sd' = sd / h, the ratio of the standard deviations of slope and value of a smoothing spline whose
     posterior spectrum is 1 / (1 + (h w)^4) (Silverman 1984; Wahba 1983).
     """
     day, fitted, curvature = curve
+    top = spread_at(day, spread, cycle_days[1])
     for k in range(dates.size):
         i = interval(day, dates[k])
         _, b, c, d = coefficients(day, fitted, curvature, i)
         s = dates[k] - day[i]
-        if k == 3:
-            sigma[k] = spread_at(day, spread, dates[k]) / bandwidth / abs(2.0 * c + 6.0 * d * s)
+        own = spread_at(day, spread, dates[k])
+        if k == PEAK:
+            sigma[k] = own / bandwidth / abs(2.0 * c + 6.0 * d * s)
         else:
-            sigma[k] = spread_at(day, spread, dates[k]) / abs(b + 2.0 * c * s + 3.0 * d * s * s)
+            foot = spread_at(day, spread, cycle_days[0 if k < PEAK else 2])
+            share = RISE[k if k < PEAK else 6 - k]
+            level = math.hypot((1.0 - share) * foot, share * top)
+            sigma[k] = math.hypot(own, level) / abs(b + 2.0 * c * s + 3.0 * d * s * s)
 
 
 @compiled
@@ -177,7 +189,7 @@ def date_cycles(full: FloatArray, bandwidths: FloatArray, s: Settings, pixel: in
         areas[c] = area_above(nodes, curve, np.array([dates[c, 0], dates[c, 6], base]))
     room = int(min(found, out.date.shape[1]))
     for k, c in enumerate(largest(areas, room)):
-        sigma_of(curve, spread, bandwidth, dates[c], out.sigma[pixel, k])
+        sigma_of(curve, spread, bandwidth, nodes[0][cycles[:, c]], dates[c], out.sigma[pixel, k])
         low, top, high = nodes[1, cycles[0, c]], nodes[1, cycles[1, c]], nodes[1, cycles[2, c]]
         out.amplitude[pixel, k] = top - 0.5 * (low + high)
         out.area[pixel, k] = areas[c]

@@ -181,10 +181,10 @@ def robust_weights(
 ) -> None:
     """Lower ``weight`` in place for observations far below the curve (bisquare, Cleveland 1979).
 
-    Residuals are those of leaving the observation out (``diagonal`` is its leverage), or a cloud in a sparse
-    series would pull the curve to itself. Clouds only lower a vegetation index, so observations above the curve
-    keep their weight. ``real`` is 1 for observations and 0 for fillings, which neither give the scale nor lose
-    weight.
+    Residuals are those of leaving the observation out (``diagonal`` is its leverage), or a cloud in a
+    sparse series would pull the curve to itself. Clouds only lower a vegetation index, so observations
+    above the curve keep their weight. ``real`` is 1 for observations and 0 for fillings, which neither
+    give the scale nor lose weight.
     """
     residual = np.empty(value.size)
     for i in range(value.size):

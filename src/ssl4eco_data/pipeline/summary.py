@@ -52,8 +52,8 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
     if record is None or not record.stages:
         facts.append(("this run", "nothing to do, the dataset is complete"))
     else:
-        facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {s['blocks']} blocks") for s in record.stages]
         facts.append(("this run", f"{sum(s['seconds'] for s in record.stages):.1f} s"))
+        facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {s['blocks']} blocks") for s in record.stages]
     return Summary(
         title=config.dataset.title, facts=tuple(facts), page=root / "report" / "index.html", root=root
     )

@@ -323,7 +323,7 @@ REGIONS: dict[str, Region] = {
                 Stand(cover="water", share=0.14),
             ),
             clouds=Clouds(mean=0.55, swing=0.12, peak_day=240),
-            snow=Snow(start_day=266, melt_day=514, patchy=0.12),
+            snow=Snow(start_day=277, melt_day=514, patchy=0.12),
         ),
         Region(
             name="pampas",
@@ -347,7 +347,7 @@ REGIONS: dict[str, Region] = {
                 Stand(
                     cover="crop",
                     share=0.11,
-                    seasons=(GreenSeason(green_day=325, brown_day=455),),
+                    seasons=(GreenSeason(green_day=272, brown_day=442, green_rate=0.08),),
                     spread_days=8,
                 ),
                 Stand(cover="soil", share=0.05),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,7 @@ class ArraySpec:
 def group_document(
     attributes: Mapping[str, Any], inside: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The content of a group's ``zarr.json``; ``inside`` are the documents below it, by path, consolidated."""
+    """The content of a group's ``zarr.json``; ``inside`` are documents below it, by path, consolidated."""
     ordered = dict(sorted((inside or {}).items()))
     consolidated = {"kind": "inline", "must_understand": False, "metadata": ordered}
     return {

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import xarray as xr
+import zarr
 
 from ssl4eco_data.bands import BANDS, REFLECTANCE_BANDS
 from ssl4eco_data.errors import StoreError
@@ -30,18 +31,8 @@ def open_dataset(root: str | Path, *, chunks: dict[str, int] | None = None) -> x
     time for speed. Raises :class:`StoreError` when there is no closed dataset, or a newer format.
     """
     store = _patches_store(root)
-    try:
-        dataset = xr.open_zarr(store, group=GROUP, chunks=chunks)
-    except (FileNotFoundError, KeyError) as error:
-        raise StoreError(f"no dataset at {store}: build it first, or check the path ({error})") from error
-    version = dataset.attrs.get("ssl4eco_format_version")
-    if not isinstance(version, int):
-        raise StoreError(f"{store} is not finished: run the build again to its end")
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{store} has format version {version}, this program reads up to {FORMAT_VERSION}: "
-            "update ssl4eco-data"
-        )
+    _check_version(store)
+    dataset = xr.open_zarr(store, group=GROUP, chunks=chunks, consolidated=True)
     decoded = decode(dataset)
     return decoded.assign_coords(location=("location", decoded["location_id"].to_numpy()))
 
@@ -100,6 +91,21 @@ def describe_dataset(root: str | Path) -> Iterator[tuple[str, str]]:
     yield "coordinates", ", ".join(names)
     yield "licence", str(dataset.attrs["license"])
     yield "attribution", str(dataset.attrs["attribution"])
+
+
+def _check_version(store: str) -> None:
+    try:
+        group = zarr.open_group(store, mode="r", zarr_format=3)
+    except (FileNotFoundError, KeyError) as error:
+        raise StoreError(f"no dataset at {store}: build it first, or check the path ({error})") from error
+    version = group.attrs.get("ssl4eco_format_version")
+    if not isinstance(version, int):
+        raise StoreError(f"{store} is not finished: run the build again to its end")
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{store} has format version {version}, this program reads up to {FORMAT_VERSION}: "
+            "update ssl4eco-data"
+        )
 
 
 def _patches_store(root: str | Path) -> str:

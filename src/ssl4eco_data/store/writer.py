@@ -55,7 +55,7 @@ def write_block(
     layout's type, ``present`` is ``(location, season)``: what is not present is absent from its shard
     whatever its pixels, and a shard with nothing present has no file. Rows start at ``first_row``, the
     first of a shard. Raises ``ValueError`` for arrays that do not fit the layout, :class:`StoreError`
-    when the disk does not take a file. Needs memory for the block's compressed bytes of one array.
+    when the disk does not take a file. Needs memory for twice the compressed bytes of one shard.
     """
     _check_block(layout, first_row, patches, present)
     per_shard = layout.parameters.shard_locations
@@ -121,18 +121,24 @@ def _refuse_others(group: Path, layout: Layout) -> None:
 
 
 def _refuse_difference(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name in wanted:
-        if name == "shape" or there.get(name) == wanted[name]:
-            continue
-        raise StoreError(
-            f"{path}: {name} is {_short(there.get(name))} there and {_short(wanted[name])} asked; {_WAY_OUT}"
-        )
+    for name, value in wanted.items():
+        if name != "shape" and there.get(name) != value:
+            what, old, new = _narrow(name, there.get(name), value)
+            raise StoreError(f"{path}: {what} is {_short(old)} there and {_short(new)} asked; {_WAY_OUT}")
     old, new = there.get("shape", []), wanted["shape"]
     if old[1:] != new[1:] or old[0] > new[0]:
         raise StoreError(f"{path}: shape is {old} there and {new} asked; {_WAY_OUT}")
 
 
 _WAY_OUT = "only the number of locations may grow: choose another dataset root, or remove this store"
+
+
+def _narrow(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """The innermost mapping's entry that differs: its dotted name and both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = min(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+        return _narrow(f"{name}.{key}", old.get(key), new.get(key))
+    return name, old, new
 
 
 def _short(value: Any) -> str:

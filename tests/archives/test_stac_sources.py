@@ -1,0 +1,78 @@
+"""Catalogue files: both forms, several collections, loaded once, loaded anew when written anew."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+import shapely
+from catalogue_cases import FOOTPRINT, Truth, lonlat
+
+from ssl4eco_data.archives import sources
+from ssl4eco_data.archives.sources import source_of
+from ssl4eco_data.archives.stac import StacArchive, StacParameters
+
+AREA = lonlat(32631, shapely.box(*FOOTPRINT.bounds_m))
+PERIOD = (date(2015, 1, 1), date(2030, 1, 1))
+
+
+def features(catalogue: tuple[Path, Truth]) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads((catalogue[0] / "sentinel-2-l2a.json").read_text())[
+        "features"
+    ]
+    return found
+
+
+def searched(path: Path) -> list[str]:
+    archive = StacArchive(StacParameters(imagery=str(path)))
+    return [scene.scene_id for scene in archive.search(AREA, *PERIOD)]
+
+
+def test_one_item_a_line_is_the_same_catalogue(catalogue: tuple[Path, Truth], tmp_path: Path) -> None:
+    path = tmp_path / "items.ndjson"
+    path.write_text("\n".join(json.dumps(item) for item in features(catalogue)) + "\n\n")
+    assert searched(path) == catalogue[1].scene_ids
+
+
+def test_repeated_items_and_other_collections_do_not_show(
+    catalogue: tuple[Path, Truth], tmp_path: Path
+) -> None:
+    items = features(catalogue)
+    other = [{**item, "collection": "elsewhere"} for item in items]
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [*items, *items, *other]}))
+    assert searched(path) == catalogue[1].scene_ids
+    archive = StacArchive(StacParameters(imagery=str(path), collection="elsewhere"))
+    assert len(archive.get(catalogue[1].scene_ids)) == len(items)
+
+
+def test_a_file_is_loaded_once_until_it_changes(
+    catalogue: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Path] = []
+    parse = sources._parse
+    monkeypatch.setattr(sources, "_parse", lambda path: (loads.append(path), parse(path))[1])
+    path = tmp_path / "items.json"
+    for kept in (6, 2):
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": features(catalogue)[:kept]}))
+        for _ in range(3):
+            assert len(searched(path)) == kept
+    assert len(loads) == 2
+
+
+def test_an_empty_catalogue_is_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
+    assert searched(path) == []
+    archive = StacArchive(StacParameters(imagery=str(path), vegetation=str(path)))
+    assert archive.vegetation_series([], *PERIOD).sizes["time"] == 0
+
+
+def test_links_are_resolved_beside_the_catalogue_wherever_we_are(
+    catalogue: tuple[Path, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(catalogue[0])
+    source = source_of("sentinel-2-l2a.json", timeout_s=1, retries=0, wait_s=0)
+    assert source.base == f"{Path.cwd()}/"
