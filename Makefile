@@ -37,7 +37,7 @@ check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.test ## mend format and lint
 	@$(BIN)/ruff format .

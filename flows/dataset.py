@@ -85,7 +85,9 @@ def _stage_flow(stage: Stage) -> Flow[[str], list[Result]]:
         rows = [
             {"block": r.work.block, "error": r.error} | dict(r.mark.counts if r.mark else {}) for r in results
         ]
-        create_table_artifact(rows[:1000], key=f"ssl4eco-{stage.name}", description=f"Blocks of {stage.title}")
+        create_table_artifact(
+            rows[:1000], key=f"ssl4eco-{stage.name}", description=f"Blocks of {stage.title}"
+        )
         return results
 
     return stage_flow
@@ -103,7 +105,7 @@ def task_runner(config: Config) -> Iterator[TaskRunner[Any]]:
         return
     import cloudpickle
     from distributed import LocalCluster
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     if kind != "dask":

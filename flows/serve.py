@@ -59,7 +59,9 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise SystemExit(f"the Prefect server ended with exit code {process.returncode}; its message is above")
+            raise SystemExit(
+                f"the Prefect server ended with exit code {process.returncode}; its message is above"
+            )
         try:
             if httpx.get(f"{url}/health", timeout=2).is_success:
                 return

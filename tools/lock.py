@@ -1,4 +1,4 @@
-"""Rewrite the exact pins in requirements/ and environment.yml from the ranges in pyproject.toml (`make lock`)."""
+"""Rewrite the pins in requirements/ and environment.yml from the ranges in pyproject.toml (`make lock`)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,15 @@ def environment() -> str:
     """The text of environment.yml: conda brings Python, pip the same pins as everywhere else."""
     exact = pins(ROOT / "requirements" / "test.txt")
     lines = ["# Exact versions, made by `make lock`; a test keeps them equal to requirements/. Do not edit."]
-    lines += ["name: ssl4eco", "channels:", "  - conda-forge", "dependencies:", "  - python=3.11", "  - pip", "  - pip:"]
+    lines += [
+        "name: ssl4eco",
+        "channels:",
+        "  - conda-forge",
+        "dependencies:",
+        "  - python=3.11",
+        "  - pip",
+        "  - pip:",
+    ]
     lines += [f"      - {name}=={exact[name.split('[')[0]]}" for name in direct_dependencies()]
     return "\n".join([*lines, "      - --editable .", ""])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """One band. ``common_name`` is the STAC asset key of Earth Search, ``earth_engine`` that of Earth Engine."""
+    """One band; ``common_name`` is its asset key at Earth Search, ``earth_engine`` its name there."""
 
     name: str
     pixel_m: int

@@ -24,7 +24,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="configuration file, e.g. configs/demo.toml")]
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="configuration file, e.g. configs/demo.toml")
+]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="folder of a dataset")]
 out = Console(highlight=False, soft_wrap=True)
 

@@ -37,7 +37,9 @@ class DatasetParameters(Parameters):
     """What the dataset is called and where it goes."""
 
     root: LocalPath = Field(description="folder of the dataset")
-    title: str = Field(default="SSL4Eco", min_length=1, description="name shown on the page and in the metadata")
+    title: str = Field(
+        default="SSL4Eco", min_length=1, description="name shown on the page and in the metadata"
+    )
 
 
 class SimulateParameters(Parameters):
@@ -182,7 +184,9 @@ def parse(text: str, path: Path) -> Config:
         config = Config.model_validate(data, context={"base": path.parent.resolve()})
     except ValidationError as error:
         lines = [_explain(e, text) for e in error.errors()]
-        raise ConfigError(f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)) from None
+        raise ConfigError(
+            f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)
+        ) from None
     config._written = as_written.model_dump(mode="json", exclude_none=True)
     _check_files(config, path)
     return config
@@ -206,7 +210,12 @@ def _local_paths(model: BaseModel, prefix: str = "") -> list[tuple[str, str]]:
         key = f"{prefix}{name}"
         if isinstance(value, BaseModel):
             found += _local_paths(value, f"{key}.")
-        elif key not in ("dataset.root", "simulate.folder") and _is_path(field) and value and "://" not in value:
+        elif (
+            key not in ("dataset.root", "simulate.folder")
+            and _is_path(field)
+            and value
+            and "://" not in value
+        ):
             found.append((key, value))
     return found
 
@@ -267,7 +276,10 @@ def _known_keys(loc: Sequence[str]) -> list[str]:
     models: list[type[BaseModel]] = [Config]
     for part in loc:
         models = [
-            m for model in models if part in model.model_fields for m in _models(model.model_fields[part].annotation)
+            m
+            for model in models
+            if part in model.model_fields
+            for m in _models(model.model_fields[part].annotation)
         ]
     return sorted({name for model in models for name in model.model_fields})
 

@@ -73,7 +73,9 @@ def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], expected: l
 
 
 def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("imagery_start", "imagery_strat").replace("[archive]", "[run]\nworkers = 0\n[archive]")
+    text = GOOD.replace("imagery_start", "imagery_strat").replace(
+        "[archive]", "[run]\nworkers = 0\n[archive]"
+    )
     with pytest.raises(ConfigError, match="3 mistakes"):  # the wrong key, the missing one, the workers
         parse(tmp_path, text)
 

@@ -27,7 +27,9 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def run_flow(path: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows.dataset", str(path)]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask"])
@@ -43,7 +45,9 @@ def test_flow_writes_the_same_bytes_as_the_single_process(
     assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
 
 
-def test_a_finished_dataset_is_left_alone_without_a_server(finished_config: Path, env: dict[str, str]) -> None:
+def test_a_finished_dataset_is_left_alone_without_a_server(
+    finished_config: Path, env: dict[str, str]
+) -> None:
     before = digest(finished_config.parent / "dataset")
     done = run_flow(finished_config, env)
     assert done.returncode == 0

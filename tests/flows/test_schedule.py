@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-
 from flows.serve import HOME, serving
 
 WAIT_S = 180.0

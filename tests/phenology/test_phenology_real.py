@@ -25,7 +25,7 @@ def flux(shared_data):
     frame = pd.read_csv(shared_data / "mod13a1-flux-sites" / "mod13a1.csv.gz", parse_dates=["date"])
     frame = frame.dropna(subset=["EVI", "DayOfYear", "SummaryQA"])
     doy = frame["DayOfYear"].to_numpy()
-    year = frame["date"].dt.year + (doy < frame["date"].dt.dayofyear - 30)
+    year = frame["date"].dt.year + (doy < frame["date"].dt.day_of_year - 30)
     frame["day"] = days_since_1970(pd.to_datetime(year.astype(str) + "-01-01")) + doy - 1
     return frame
 

@@ -17,6 +17,7 @@ from ssl4eco_data import pipeline
 from tests.conftest import write_tiny_config
 from tests.pipeline.digests import digest
 
+
 def build(path: Path) -> pipeline.RunRecord:
     return pipeline.build(configuration.load(path), pipeline.run_in_threads)
 
@@ -30,7 +31,9 @@ def test_everything_is_there(built_config: Path) -> None:
     for name in ("config.toml", "locations.parquet", "phenology.parquet", "report/index.html"):
         assert (root / name).stat().st_size > 0
     assert (root / "patches.zarr/sentinel2/r10/zarr.json").is_file()
-    assert len(list((root / "ledger").rglob("*.json"))) == 4 * 3 + 5  # four stages of three blocks, five of one
+    assert (
+        len(list((root / "ledger").rglob("*.json"))) == 4 * 3 + 5
+    )  # four stages of three blocks, five of one
     assert pipeline.first_pending(configuration.load(built_config)) is None
 
 

@@ -223,3 +223,9 @@ def epsg_of(wkt: str) -> int | None:
     """The EPSG code of a raster's coordinate reference system; None without one."""
     code: int | None = crs_of(wkt).to_epsg()
     return code
+
+
+@lru_cache(maxsize=256)
+def same_crs(wkt: str, other_wkt: str) -> bool:
+    """Whether two texts describe one coordinate reference system; slow, hence remembered."""
+    return wkt == other_wkt or bool(crs_of(wkt) == crs_of(other_wkt))

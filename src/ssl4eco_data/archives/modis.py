@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 from pyproj import Transformer
 
-from ssl4eco_data.archives.cog import Access, Pixels, Raster, crs_of, read, spread
+from ssl4eco_data.archives.cog import Access, Pixels, Raster, crs_of, read, same_crs, spread
 from ssl4eco_data.archives.items import Item, asset_href, item_time
 from ssl4eco_data.archives.series import Cube, dataset_of
 from ssl4eco_data.errors import ArchiveError
@@ -51,7 +51,7 @@ class Lattice:
         row = (self.north_m - raster.transform[5]) / self.pixel_m
         off = max(abs(column - round(column)), abs(row - round(row)))
         stretch = abs(raster.transform[0] / self.pixel_m - 1) * max(raster.shape)
-        if max(off, stretch) > PHASE_TOLERANCE_PX or crs_of(raster.crs_wkt) != crs_of(self.crs_wkt):
+        if max(off, stretch) > PHASE_TOLERANCE_PX or not same_crs(raster.crs_wkt, self.crs_wkt):
             raise ArchiveError(
                 f"a file with corner ({raster.transform[2]}, {raster.transform[5]}) and pixels of "
                 f"{raster.transform[0]} m lies on another grid than the composites before it",

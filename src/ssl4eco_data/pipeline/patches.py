@@ -23,6 +23,14 @@ READ_THREADS = 4
 """Patches of a block read at a time; each waits mostly for the archive."""
 
 
+class Wanted(NamedTuple):
+    """A chosen scene of one season at one location."""
+
+    location_id: str
+    season: str
+    scene_id: str
+
+
 class Cut(NamedTuple):
     """One patch, or why there is none."""
 
@@ -51,32 +59,28 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     """
     plan = layout(config)
     located = locations_of(tables.rows(config, tables.locations(config), block))
-    choices = read_table(tables.part(config, tables.CHOICES, block))
-    chosen = choices.dropna(subset=["scene_id"])
-    scenes = archive.get(sorted(set(chosen["scene_id"])))
+    chosen = read_table(tables.part(config, tables.CHOICES, block)).dropna(subset=["scene_id"])
+    wanted = [Wanted(*map(str, row)) for row in chosen[list(Wanted._fields)].to_numpy().tolist()]
+    scenes = archive.get(sorted({each.scene_id for each in wanted}))
     by_id = {loc.location_id: loc for loc in located}
 
-    def cut(row: tuple[str, str]) -> Cut:
-        location_id, scene_id = row
-        return _cut(archive, scenes.get(scene_id), scene_id, by_id[location_id].footprint, config)
+    def cut(each: Wanted) -> Cut:
+        return _cut(archive, scenes.get(each.scene_id), each, by_id[each.location_id].footprint, config)
 
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        cuts = list(pool.map(cut, zip(chosen["location_id"], chosen["scene_id"], strict=True)))
-    keys = list(zip(chosen["location_id"], chosen["season"], strict=True))
-    done = {key: c for key, c in zip(keys, cuts, strict=True) if not c.failure}
+        cuts = dict(zip(wanted, pool.map(cut, wanted), strict=True))
+    done = {(each.location_id, each.season): c for each, c in cuts.items() if not c.failure}
     present, arrays = _stack(plan, located, done)
     shards = write_block(config.root / tables.PATCHES, plan, block * config.block_locations, arrays, present)
     quality = tables.part(config, tables.QUALITY, block)
-    write_table(quality, _quality(chosen, dict(zip(keys, cuts, strict=True)), scenes, by_id))
+    write_table(quality, _quality(cuts, scenes, by_id))
     counts = {"patches": len(done), "unreadable": len(cuts) - len(done)}
     return Outcome(files=(*shards, quality), counts=counts)
 
 
-def _cut(
-    archive: Archive, scene: Scene | None, scene_id: str, footprint: Footprint, config: Config
-) -> Cut:
+def _cut(archive: Archive, scene: Scene | None, wanted: Wanted, footprint: Footprint, config: Config) -> Cut:
     if scene is None:
-        return Cut({}, np.nan, f"the archive no longer lists {scene_id}")
+        return Cut({}, np.nan, f"the archive no longer lists {wanted.scene_id}")
     try:
         bands = archive.read(scene, footprint, (*config.patches.bands, "SCL"))
     except ArchiveError as error:
@@ -104,20 +108,16 @@ def _stack(
 
 
 def _quality(
-    chosen: pd.DataFrame,
-    cuts: Mapping[tuple[str, str], Cut],
-    scenes: Mapping[str, Scene],
-    by_id: Mapping[str, Location],
+    cuts: Mapping[Wanted, Cut], scenes: Mapping[str, Scene], by_id: Mapping[str, Location]
 ) -> pd.DataFrame:
     """One row per chosen (location, season): NDVI, the origin of its 60 m window, or the failure."""
     rows = []
-    for row in chosen.itertuples():
-        cut = cuts[row.location_id, row.season]
+    for wanted, cut in cuts.items():
         west_60m, north_60m = np.nan, np.nan
-        if scene := scenes.get(row.scene_id):
-            grid = by_id[row.location_id].footprint.grid_60m(scene.tile_west_m, scene.tile_north_m)
+        if scene := scenes.get(wanted.scene_id):
+            grid = by_id[wanted.location_id].footprint.grid_60m(scene.tile_west_m, scene.tile_north_m)
             west_60m, north_60m = grid.west_m, grid.north_m
-        rows.append((row.location_id, row.season, cut.mean_ndvi, west_60m, north_60m, cut.failure))
+        rows.append((wanted.location_id, wanted.season, cut.mean_ndvi, west_60m, north_60m, cut.failure))
     columns = ["location_id", "season", "mean_ndvi", "west_60m", "north_60m", "failure"]
     frame = pd.DataFrame(rows, columns=columns)
     texts = dict.fromkeys(("location_id", "season", "failure"), "str")

@@ -21,7 +21,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from ssl4eco_data.config import Config
-from ssl4eco_data.errors import ArchiveError, Ssl4ecoError, StoreError
+from ssl4eco_data.errors import ArchiveError, Ssl4ecoError
 from ssl4eco_data.pipeline.display import Bar
 from ssl4eco_data.pipeline.stage import Stage, Work, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
@@ -98,7 +98,9 @@ def first_pending(config: Config) -> str | None:
     return None
 
 
-def build(config: Config, run_stage: RunStage, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> RunRecord:
+def build(
+    config: Config, run_stage: RunStage, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> RunRecord:
     """Do every pending block of every stage in order, and return what was done.
 
     Raises :class:`BuildError` after the first stage with failed blocks, naming them and the way on; what
@@ -158,7 +160,7 @@ def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[R
 
     with Bar(stage.title, len(todo), stage.unit) as bar, _pool(config.run.workers) as pool:
         futures = [pool.submit(one, work) for work in todo]
-        for future in _completed(futures):
+        for _ in _completed(futures):
             bar.advance()
     return [future.result() for future in futures]
 

@@ -39,13 +39,13 @@ def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
     cycles = dict(iter(read_table(tables.part(config, tables.CYCLES, block)).groupby("location_id")))
     areas = {loc.location_id: footprint_polygon(loc.footprint) for loc in located}
     scenes = archive.search(shapely.union_all(list(areas.values())), *config.period.imagery)
-    shapes = [shape(s.geometry) for s in scenes]
+    shapes = [shape(dict(s.geometry)) for s in scenes]
     tree = shapely.STRtree(shapes)
 
     candidate_rows, choice_rows = [], []
-    for location, (_, row) in zip(located, phenology.iterrows(), strict=True):
+    for location, row in zip(located, phenology.to_dict("records"), strict=True):
         here = [scenes[i] for i in sorted(tree.query(areas[location.location_id], predicate="intersects"))]
-        windows = season_windows(row, _years(config))
+        windows = season_windows({str(k): v for k, v in row.items()}, _years(config))
         candidates, choices = _choose_for(archive, location, here, windows, config.scenes)
         candidate_rows.append(_tag(explain(candidates, config.scenes, choices), location))
         own = cycles.get(location.location_id)
@@ -134,7 +134,8 @@ CHOICE_DTYPES = {
     "year": "Int16",
     "days_from_middle": "Int16",
     **dict.fromkeys(
-        ("clear_fraction", "snow_fraction", "shadow_fraction", "cloud_fraction", "missing_fraction"), "float64"
+        ("clear_fraction", "snow_fraction", "shadow_fraction", "cloud_fraction", "missing_fraction"),
+        "float64",
     ),
     "reason": "str",
     **dict.fromkeys(("days_since_greenup", "days_since_greenup_sigma", "cycle_phase"), "float64"),

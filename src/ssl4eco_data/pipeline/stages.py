@@ -73,7 +73,7 @@ def _fill(config: Config, _block: int) -> Outcome:
     filled = fill_windows(windows, located["lon"].to_numpy(), located["lat"].to_numpy(), config.phenology)
     path = config.root / tables.PHENOLOGY
     write_table(path, filled)
-    counts = {name: int(n) for name, n in filled["source"].value_counts().sort_index().items()}
+    counts = {str(name): int(n) for name, n in filled["source"].value_counts().sort_index().items()}
     return Outcome(files=(path,), counts=counts)
 
 

@@ -55,7 +55,7 @@ def blocks(config: Config) -> range:
 def rows(config: Config, table: Frame, block: int) -> Frame:
     """The rows of one block of a table with one row per location."""
     first = block * config.block_locations
-    return table.iloc[first : first + config.block_locations]  # type: ignore[return-value]
+    return table.iloc[first : first + config.block_locations]
 
 
 def _version(path: Path) -> tuple[Path, int, int]:
