@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 from shapely.geometry import shape
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -26,9 +27,14 @@ CONFORMS = [
     "https://api.stacspec.org/v1.0.0/ogcapi-features",
 ]
 
+SLOW_S = 2.5
+
 
 class Server:
-    """Serves the item collections of a folder; ``failures`` maps a path's end to answers still to give."""
+    """Serves the item collections of a folder; ``failures`` maps a path's end to answers still to give.
+
+    An answer is a status, ``html``, ``slow``, or ``ok`` for a request that goes well before the others.
+    """
 
     def __init__(self, folder: Path, page_items: int = 2) -> None:
         self.folder = folder
@@ -47,6 +53,11 @@ class Server:
         for end, answers in self.failures.items():
             if path.endswith(end) and answers:
                 answer = answers.pop(0)
+                if answer == "ok":
+                    return None
+                if answer == "slow":
+                    time.sleep(SLOW_S)
+                    return Response(status_code=500)
                 if answer == "html":
                     return HTMLResponse("<html>maintenance</html>")
                 return Response(status_code=int(answer))
@@ -65,7 +76,7 @@ class Server:
 
     async def search(self, request: Request) -> Response:
         self.requests["search"] += 1
-        if failure := self._failure("search"):
+        if failure := await run_in_threadpool(self._failure, "search"):
             return failure
         body = await request.json()
         found = [item for item in self._items() if _matches(item, body)]
@@ -86,7 +97,7 @@ class Server:
 
     def file(self, request: Request) -> Response:
         path = request.path_params["path"]
-        self.requests[path] += 1
+        self.requests[f"{path}?{request.url.query}" if request.url.query else path] += 1
         if failure := self._failure(path):
             return failure
         place = self.folder / path

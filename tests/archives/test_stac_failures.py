@@ -40,7 +40,7 @@ def local_scene(folder: Path) -> Scene:
 def moved(scene: Scene, href: str, api: Server) -> Scene:
     """The scene with its B02 under another path, so that nothing remembered of the file is used."""
     copy = api.folder / href
-    copy.parent.mkdir(exist_ok=True)
+    copy.parent.mkdir(parents=True, exist_ok=True)
     source = scene.assets["B02"].href.replace(api.url, str(api.folder))
     copy.write_bytes(Path(source).read_bytes())
     asset = replace(scene.assets["B02"], href=f"{api.url}/{href}")
@@ -97,6 +97,46 @@ def test_a_file_is_read_after_a_server_error(
     pixels = remote.read(scene, FOOTPRINT, ["B02"])["B02"]
     np.testing.assert_array_equal(pixels, catalogue[1].window(scene.scene_id, FOOTPRINT, "B02"))
     assert not api.failures[f"{status}.tif"], "the failure was never met"
+
+
+@pytest.mark.parametrize("before", range(1, 4))
+def test_a_file_is_read_after_an_error_between_its_parts(
+    remote: StacArchive, api: Server, before: int, catalogue: tuple[Path, Truth]
+) -> None:
+    scene = moved(remote.search(AREA, *PERIOD)[0], f"again/part{before}.tif", api)
+    api.failures[f"part{before}.tif"] = [*["ok"] * before, 503]
+    pixels = remote.read(scene, FOOTPRINT, ["B02"])["B02"]
+    np.testing.assert_array_equal(pixels, catalogue[1].window(scene.scene_id, FOOTPRINT, "B02"))
+
+
+def test_a_web_page_in_place_of_a_file_is_permanent(remote: StacArchive, api: Server) -> None:
+    scene = moved(remote.search(AREA, *PERIOD)[0], "again/ssl_connection/curl.tif", api)
+    api.failures["curl.tif"] = ["html"] * 20
+    with pytest.raises(ArchiveError, match=r"curl\.tif") as caught:
+        remote.read(scene, FOOTPRINT, ["B02"])
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("text", "transient"),
+    [
+        ("CURL error: Operation timed out after 5001 milliseconds", True),
+        ("CURL error: Could not resolve host: x.net", True),
+        ("Recv failure: Connection reset by peer", True),
+        ("HTTP response code: 504", True),
+        ("HTTP response code: 404", False),
+        (
+            "'/vsicurl/https://x.net/ssl_connection_failed/timeout/a.tif' not recognized as a file format",
+            False,
+        ),
+        ("TIFFReadEncodedTile() failed.", False),
+    ],
+)
+def test_what_gdal_says_tells_transient_from_permanent(text: str, transient: bool) -> None:
+    for remote in (True, False):
+        with pytest.raises(ArchiveError) as caught, archive_errors("file", remote=remote):
+            raise RasterioIOError(text)
+        assert caught.value.transient is (transient and remote)
 
 
 def test_a_file_that_stays_away_is_transient(remote: StacArchive, api: Server) -> None:
@@ -232,3 +272,32 @@ def test_an_unreachable_api_is_transient() -> None:
     with pytest.raises(ArchiveError) as caught:
         archive.search(AREA, *PERIOD)
     assert caught.value.transient
+
+
+def test_a_slow_search_and_a_slow_file_are_given_up(remote: StacArchive, api: Server) -> None:
+    scene = moved(remote.search(AREA, *PERIOD)[0], "again/slow.tif", api)
+    hasty = StacArchive(remote.parameters.model_copy(update={"timeout_s": 1.0, "retries": 0}))
+    api.failures |= {"search": ["slow"], "slow.tif": ["slow"] * 9}
+    for request in (lambda: hasty.search(AREA, *PERIOD), lambda: hasty.read(scene, FOOTPRINT, ["B02"])):
+        with pytest.raises(ArchiveError) as caught:
+            request()
+        assert caught.value.transient
+        assert "500" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")
+def test_links_are_signed_when_opened_and_no_signature_shows(
+    remote: StacArchive, api: Server, monkeypatch: pytest.MonkeyPatch, catalogue: tuple[Path, Truth]
+) -> None:
+    monkeypatch.setattr("planetary_computer.sign_url", lambda href: f"{href}?sig=SECRET")
+    signing = StacArchive(remote.parameters.model_copy(update={"sign": "planetary-computer"}))
+    scene = moved(signing.search(AREA, *PERIOD)[0], "again/signed.tif", api)
+    pixels = signing.read(scene, FOOTPRINT, ["B02"])["B02"]
+    np.testing.assert_array_equal(pixels, catalogue[1].window(scene.scene_id, FOOTPRINT, "B02"))
+    assert api.requests["again/signed.tif?sig=SECRET"]
+    scene = moved(scene, "again/refused.tif", api)
+    api.failures["refused.tif"] = [403] * 9
+    with pytest.raises(ArchiveError, match=r"refused\.tif") as caught:
+        signing.read(scene, FOOTPRINT, ["B02"])
+    assert "SECRET" not in str(caught.value)
+    assert "SECRET" not in repr(scene)

@@ -13,6 +13,7 @@ from catalogue_cases import FOOTPRINT, Truth, lonlat
 from ssl4eco_data.archives import sources
 from ssl4eco_data.archives.sources import source_of
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
+from ssl4eco_data.errors import ArchiveError
 
 AREA = lonlat(32631, shapely.box(*FOOTPRINT.bounds_m))
 PERIOD = (date(2015, 1, 1), date(2030, 1, 1))
@@ -76,3 +77,19 @@ def test_links_are_resolved_beside_the_catalogue_wherever_we_are(
     monkeypatch.chdir(catalogue[0])
     source = source_of("sentinel-2-l2a.json", timeout_s=1, retries=0, wait_s=0)
     assert source.base == f"{Path.cwd()}/"
+
+
+def test_a_collection_that_the_file_does_not_have_is_named(catalogue: tuple[Path, Truth]) -> None:
+    path = catalogue[0] / "sentinel-2-l2a.json"
+    archive = StacArchive(StacParameters(imagery=str(path), collection="sentinel-2-l1c"))
+    with pytest.raises(ArchiveError, match="only sentinel-2-l2a"):
+        archive.search(AREA, *PERIOD)
+
+
+def test_items_that_name_no_collection_are_of_any(catalogue: tuple[Path, Truth], tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    plain = [
+        {key: value for key, value in item.items() if key != "collection"} for item in features(catalogue)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": plain}))
+    assert searched(path) == catalogue[1].scene_ids

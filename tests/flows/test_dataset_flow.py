@@ -52,7 +52,7 @@ def test_a_finished_dataset_is_left_alone_without_a_server(
     done = run_flow(finished_config, env)
     assert done.returncode == 0
     assert "nothing to do" in done.stdout
-    assert not Path(env["PREFECT_HOME"]).exists()
+    assert not (Path(env["PREFECT_HOME"]) / "prefect.db").exists()
     assert digest(finished_config.parent / "dataset") == before
 
 

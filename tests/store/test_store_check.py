@@ -122,6 +122,14 @@ def test_a_shallow_check_reads_no_content(root: Path) -> None:
     assert [p.file for p in check(root, deep=False)] == [SHARD]
 
 
+def test_another_content_of_the_same_size_is_found(root: Path) -> None:
+    path = root / "patches/quality/00001.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[20] ^= 1
+    path.write_bytes(bytes(damaged))
+    assert any(p.file == "patches/quality/00001.parquet" and "SHA-256" in p.what for p in check(root))
+
+
 def test_a_damaged_mark_is_named(root: Path) -> None:
     (root / "ledger/patches/00001.json").write_text("{")
     (problem,) = check(root)

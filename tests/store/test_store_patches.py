@@ -16,7 +16,7 @@ from tests.store.small_dataset import PER_SHARD, random_pixels, small_layout
 
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store import Layout, StoreParameters, create, write_block
-from ssl4eco_data.store.codec import ChunkCodec, decode_chunk, encode_shard, split_shard
+from ssl4eco_data.store.codec import ABSENT, ChunkCodec, decode_chunk, encode_shard, split_shard, with_crc
 
 BANDS = ("B01", "B02", "B04", "B05", "B08", "B09", "B11")
 
@@ -207,6 +207,18 @@ def test_real_patches_come_back(tmp_path: Path, shared_data: Path) -> None:
     for name, written in pixels.items():
         np.testing.assert_array_equal(group[name][...], written)
     assert sum(f.stat().st_size for f in files) < sum(v.nbytes for v in pixels.values())
+
+
+def test_an_index_that_points_beyond_its_shard_is_refused() -> None:
+    for entry in ([0, 11], [11, 0], [2**63, 2**63], [ABSENT, 5]):
+        shard = b"0123456789" + with_crc(np.array(entry, dtype="<u8").tobytes())
+        with pytest.raises(StoreError, match="lie beyond"):
+            split_shard(shard, 1)
+
+
+def test_large_chunks_are_the_same_bytes_each_time() -> None:
+    chunk = np.random.default_rng(0).integers(0, 3000, (4, 1024, 1024)).astype(np.uint16)
+    assert len({ChunkCodec(level=1).encode(chunk) for _ in range(4)}) == 1
 
 
 @given(data=st.binary(max_size=100), n=st.integers(1, 4))

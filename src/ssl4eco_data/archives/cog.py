@@ -91,7 +91,6 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
 
     ``use`` must not keep the raster. Raises ArchiveError naming the file.
     """
-
     attempts = count()
 
     def attempt() -> Answer:

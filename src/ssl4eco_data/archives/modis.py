@@ -73,18 +73,17 @@ def modis_series(
     items: Sequence[Item], base: str, locations: Sequence[Location], access: Access
 ) -> xr.Dataset:
     """EVI around each location from every composite, each file read once for all locations."""
+    if not items:
+        nowhere = np.zeros((0, 0), np.bool_)
+        return dataset_of(locations, [], [Cube.empty(0, nowhere) for _ in locations], "evi")
     times = sorted({item_time(item) for item in items})
-    jobs = [(item, asset_href(item, key, base)) for item in items for key in _keys(item)]
-    lattice = read(jobs[0][1], _lattice, access) if jobs else None
-    around = [_around(lattice, location.footprint) for location in locations] if lattice else []
-
-    def windows(job: tuple[Item, str]) -> list[Pixels]:
-        return read(job[1], lambda raster: _windows(raster, lattice, around), access) if lattice else []
-
-    layers = spread(windows, jobs, (href for _, href in jobs), access)
-    cubes = [Cube.empty(len(times), place.inside) for place in around] or [
-        Cube.empty(0, np.zeros((0, 0), np.bool_)) for _ in locations
-    ]
+    jobs = [asset_href(item, key, base) for item in items for key in _keys(item)]
+    lattice = read(jobs[0], _lattice, access)
+    around = [_around(lattice, location.footprint) for location in locations]
+    layers = spread(
+        lambda href: read(href, lambda raster: _windows(raster, lattice, around), access), jobs, jobs, access
+    )
+    cubes = [Cube.empty(len(times), place.inside) for place in around]
     for number, item in enumerate(items):
         evi, doy, reliability = layers[3 * number : 3 * number + 3]
         for i, cube in enumerate(cubes):

@@ -19,9 +19,13 @@ Answer = TypeVar("Answer")
 LONGEST_WAIT_S = 60.0
 _STATUS = re.compile(r"(?:HTTP response code|response_code|status code|HTTP error code)\D{0,4}(\d{3})")
 _BROKEN_CONNECTION = re.compile(
-    r"curl|timed? ?out|timeout|connection|resolve host|reset by peer|ssl|network|empty reply", re.IGNORECASE
+    r"curl error|timed? ?out|timeout|resolve host|empty reply|ssl connect|"
+    r"(connect|connection|recv|send|transfer)\w*\W+(\w+\W+){0,2}(reset|refused|aborted|closed|failed|failure|died|broken)",
+    re.IGNORECASE,
 )
+"""Words of curl and of GDAL; links are taken out before, ``/vsicurl/`` among them."""
 _QUERY = re.compile(r"\?[^\s'\"]*")
+_LINK = re.compile(r"(/vsi\w+/|https?://)[^\s'\"]*")
 
 
 def is_transient_status(status: int) -> bool:
@@ -67,7 +71,7 @@ def _is_transient(error: BaseException) -> bool:
     text = _text(error)
     if found := _STATUS.search(text):
         return is_transient_status(int(found[1]))
-    return bool(_BROKEN_CONNECTION.search(_QUERY.sub("", text)))
+    return bool(_BROKEN_CONNECTION.search(_LINK.sub("", text)))
 
 
 def with_retries(request: Callable[[], Answer], *, retries: int, wait_s: float) -> Answer:

@@ -20,6 +20,8 @@ from shapely.geometry.base import BaseGeometry
 
 from ssl4eco_data.archives.items import Item, item_time
 from ssl4eco_data.archives.retry import archive_errors, with_retries
+from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.types import BoolArray
 
 PAGE_ITEMS = 250
 IDS_PER_REQUEST = 100
@@ -71,13 +73,24 @@ class FileSource:
         met = np.sort(self.tree.query(area, predicate="intersects"))
         begins = self.begins[met]
         kept = (begins >= np.datetime64(start)) & (begins < np.datetime64(end))
-        kept &= self.collections[met] == collection
-        return [self.items[i] for i in met[kept]]
+        return [self.items[i] for i in met[kept & self._belong(collection)[met]]]
 
     def get(self, collection: str, ids: Sequence[str]) -> list[Item]:
         """As the protocol says."""
+        belong = self._belong(collection)
         found = (i for name in sorted(set(ids)) for i in self.by_id.get(name, []))
-        return [self.items[i] for i in found if self.collections[i] == collection]
+        return [self.items[i] for i in found if belong[i]]
+
+    def _belong(self, collection: str) -> BoolArray:
+        """Which items are of a collection; those that name none are of any."""
+        belong: BoolArray = np.isin(self.collections, (collection, ""))
+        if self.items and not belong.any():
+            raise ArchiveError(
+                f"the catalogue in {self.base} has no collection {collection!r}, "
+                f"only {', '.join(sorted(set(self.collections.tolist())))}",
+                transient=False,
+            )
+        return belong
 
 
 @lru_cache(maxsize=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -66,13 +66,6 @@ class Ledger:
         return sorted(
             int(p.stem) for p in (self.root / "ledger" / stage).glob("*.json") if p.stem.isdecimal()
         )
-
-    def marks(self) -> Iterator[Mark]:
-        """All marks that can be read, by stage name, then block."""
-        for stage in self.stages():
-            for block in self.blocks(stage):
-                if mark := self.read(stage, block):
-                    yield mark
 
     def _path(self, stage: str, block: int) -> Path:
         return self.root / "ledger" / stage / f"{block:05d}.json"
