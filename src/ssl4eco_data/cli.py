@@ -108,18 +108,24 @@ def info(dataset: DatasetPath) -> None:
 
 @app.command()
 def check(dataset: DatasetPath) -> None:
-    """Read every file of a dataset back and name what is damaged; exit code 1 when something is.
+    """Read every file of a dataset back; what is damaged is named and will be redone by the next build.
 
     Example: ssl4eco check data/demo
     """
     with _readable():
         from ssl4eco_data.store import check as check_dataset
+        from ssl4eco_data.store import forget
 
         problems = check_dataset(dataset)
         for problem in problems:
             out.print(str(problem))
         if problems:
-            print(f"error: {len(problems)} problems; build again to redo the blocks named", file=sys.stderr)
+            blocks = len(forget(dataset, problems))
+            print(
+                f"error: {len(problems)} problems; their {blocks} blocks are no longer marked as done: "
+                "build again to redo them",
+                file=sys.stderr,
+            )
             raise typer.Exit(1)
         out.print("every file is there and reads back right")
 

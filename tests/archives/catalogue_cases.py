@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,7 @@ def _pixels(case: Case, number: int, band: str) -> np.ndarray[Any, Any]:
     side = TILE_M // BANDS[band].pixel_m
     rng = np.random.default_rng([number, list(BANDS).index(band)])
     if band == "SCL":
-        image = np.full((side, side), 4) if case.clear else rng.integers(0, 12, (side, side))
+        image = rng.choice([4, 11], (side, side)) if case.clear else rng.integers(0, 12, (side, side))
     else:
         image = rng.integers(1, 6000, (side, side))
         image[rng.random((side, side)) < 0.01] = 0
@@ -283,5 +283,9 @@ def _write_part(folder: Path, truth: Truth, first: date, part: str, columns: sli
     extent = box(west, north - 20 * MODIS_PIXEL_M, west + 10 * MODIS_PIXEL_M, north)
     to_lonlat = Transformer.from_crs(SINUSOIDAL, 4326, always_xy=True)
     geometry = shapely.transform(extent, to_lonlat.transform, interleaved=False)
-    times = {"datetime": None, "start_datetime": f"{first}T00:00:00Z", "end_datetime": f"{first}T23:59:59Z"}
+    times = {
+        "datetime": None,
+        "start_datetime": f"{first}T00:00:00Z",
+        "end_datetime": f"{first + timedelta(days=15)}T23:59:59Z",
+    }
     return _item(name, "modis-13Q1-061", geometry, times, assets)

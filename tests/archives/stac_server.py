@@ -57,7 +57,7 @@ class Server:
                     return None
                 if answer == "slow":
                     time.sleep(SLOW_S)
-                    return Response(status_code=500)
+                    return Response(status_code=404)
                 if answer == "html":
                     return HTMLResponse("<html>maintenance</html>")
                 return Response(status_code=int(answer))

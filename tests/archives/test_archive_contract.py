@@ -210,22 +210,51 @@ def test_the_series_keeps_the_form_of_the_protocol(offer: Offer) -> None:
     assert not offer.archive.vegetation_series([], START, END).sizes["location"]
 
 
+MODIS_PATCHES = (
+    FOOTPRINT,
+    Footprint(epsg=32631, west_m=303400, north_m=5698600, size_m=1280),
+    Footprint(epsg=32631, west_m=304660, north_m=5697900, size_m=640),
+    Footprint(epsg=32631, west_m=303760, north_m=5697540, size_m=320),
+)
+
+
 def test_modis_pixels_carry_their_true_day_weight_and_snow(offer: Offer) -> None:
     if offer.index != "evi":
         pytest.skip("this archive has no MODIS")
-    truth, footprint = offer.truth, offer.footprint
-    series = offer.archive.vegetation_series([location_at(footprint)], START, END).isel(location=0)
-    inside = series["inside"].values
-    assert inside.sum() == len(truth.modis_inside(footprint, COMPOSITES[0], "EVI")) > 4
-    for number, first in enumerate(COMPOSITES):
-        evi, doy, flag = (np.array(truth.modis_inside(footprint, first, layer)) for layer in LAYERS)
-        seen = (evi != FILL_EVI) & (flag >= 0) & (flag < 3)
-        at = series.isel(time=number)
-        np.testing.assert_allclose(at["value"].values[inside], np.where(seen, evi * 1e-4, np.nan), rtol=1e-6)
-        weights = np.where(seen, np.where(flag == 1, 0.5, 1.0), 0.0)
-        np.testing.assert_array_equal(at["weight"].values[inside], weights)
-        np.testing.assert_array_equal(at["snow"].values[inside], seen & (flag == 2))
-        for day, number_of_year, there in zip(at["day"].values[inside], doy, seen, strict=True):
-            year = first.year + (number_of_year < 353 and first.month == 12)
-            expected = (date(year, 1, 1) - date(1970, 1, 1)).days + number_of_year - 1
-            assert np.isnan(day) if not there else day == expected
+    places = [location_at(footprint, str(i)) for i, footprint in enumerate(MODIS_PATCHES)]
+    whole = offer.archive.vegetation_series(places, START, END)
+    snowy = wrapped = 0
+    for i, footprint in enumerate(MODIS_PATCHES):
+        series = whole.isel(location=i)
+        for number, first in enumerate(COMPOSITES):
+            evi, doy, flag = (np.array(offer.truth.modis_inside(footprint, first, layer)) for layer in LAYERS)
+            seen = (evi != FILL_EVI) & (flag >= 0) & (flag < 3)
+            at = {name: series[name].isel(time=number).values[series["inside"].values] for name in VARIABLES}
+            np.testing.assert_allclose(at["value"], np.where(seen, evi * 1e-4, np.nan), rtol=1e-6)
+            np.testing.assert_array_equal(at["weight"], np.where(seen, np.where(flag == 1, 0.5, 1.0), 0.0))
+            np.testing.assert_array_equal(at["snow"], seen & (flag == 2))
+            np.testing.assert_array_equal(at["day"], np.where(seen, _true_days(first, doy), np.nan))
+            snowy += at["snow"].sum()
+            wrapped += (seen & (doy < 353) & (first.month == 12)).sum()
+    assert snowy
+    assert wrapped
+
+
+VARIABLES = ("value", "weight", "snow", "day")
+
+
+def _true_days(first: date, doy: np.ndarray) -> list[int]:
+    years = [first.year + (day < 353 and first.month == 12) for day in doy]
+    return [
+        (date(year, 1, 1) - date(1970, 1, 1)).days + int(day) - 1
+        for year, day in zip(years, doy, strict=True)
+    ]
+
+
+def test_a_composite_belongs_to_the_period_of_its_first_day(offer: Offer) -> None:
+    if offer.index != "evi":
+        pytest.skip("this archive has no MODIS")
+    place = [location_at(offer.footprint)]
+    for start, end in ((COMPOSITES[1], COMPOSITES[2]), (COMPOSITES[0] + timedelta(days=1), COMPOSITES[2])):
+        series = offer.archive.vegetation_series(place, start, end)
+        assert series["time"].values.astype("datetime64[D]").tolist() == [COMPOSITES[1]]

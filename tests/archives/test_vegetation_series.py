@@ -56,12 +56,6 @@ def test_each_modis_file_is_opened_once_for_all_locations(
     assert len(opened) - first_for_the_grid == len(set(opened)) == 3 * 2 * len(COMPOSITES)
 
 
-def test_a_composite_belongs_to_the_period_of_its_first_day(catalogue: tuple[Path, Truth]) -> None:
-    location, archive = location_at(FOOTPRINT), archive_of(catalogue)
-    series = archive.vegetation_series([location], COMPOSITES[1], COMPOSITES[2])
-    assert series["time"].values.tolist() == [np.datetime64("2021-12-19", "ns").astype(int)]
-
-
 def test_locations_do_not_depend_on_their_company(catalogue: tuple[Path, Truth]) -> None:
     archive = archive_of(catalogue)
     wide = Footprint(epsg=32631, west_m=303400, north_m=5698600, size_m=1280)

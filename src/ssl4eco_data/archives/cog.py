@@ -19,10 +19,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import rasterio
+import requests
 from pyproj import CRS
 from rasterio.windows import Window
 
-from ssl4eco_data.archives.retry import archive_errors, with_retries
+from ssl4eco_data.archives.retry import archive_errors, is_transient_status, with_retries
 from ssl4eco_data.errors import ArchiveError
 
 Pixels = npt.NDArray[np.generic]
@@ -94,8 +95,13 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
     attempts = count()
 
     def attempt() -> Answer:
-        options = {} if next(attempts) == 0 else FORGET
-        with archive_errors(f"file {href}", remote=is_remote(href)):
+        number = next(attempts)
+        options = FORGET if number else {}
+
+        def unexplained() -> bool:
+            return _may_pass(href, access, last=number == access.retries)
+
+        with archive_errors(f"file {href}", remote=is_remote(href), unexplained=unexplained):
             key = _identity(href)
             small = _SMALL.get(key)
             if small is not None:
@@ -109,6 +115,23 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
             return use(small)
 
     return with_retries(attempt, retries=access.retries, wait_s=access.wait_s)
+
+
+def _may_pass(href: str, access: Access, *, last: bool) -> bool:
+    """Whether a failure without a reason is the server's, which may pass, and not the file's.
+
+    The server is asked for one byte. Where it answers well, the file is to blame once the last attempt
+    has failed too.
+    """
+    if not href.startswith(("http://", "https://")):
+        return not last
+    try:
+        one_byte = {"Range": "bytes=0-0"}
+        link = _link(href, access)
+        with requests.get(link, headers=one_byte, timeout=access.timeout_s, stream=True) as answer:
+            return not last if answer.ok else is_transient_status(answer.status_code)
+    except requests.RequestException:
+        return True
 
 
 def _environment(access: Access, options: Mapping[str, str]) -> rasterio.Env:

@@ -116,14 +116,13 @@ def _six(transform: list[float]) -> tuple[float, float, float, float, float, flo
 
 
 def _tile_corner(item: Item, entries: Mapping[str, Mapping[str, Any]]) -> tuple[float, float]:
-    """The outer corner of the tile, from a 60 m band if there is one: its grid is the one in question."""
-    for name in sorted(entries, key=lambda name: (-BANDS[name].pixel_m, name)):
-        if transform := entries[name].get("proj:transform"):
+    """The outer corner of the tile, which its grids of all resolutions share."""
+    for source in (*entries.values(), item["properties"]):
+        if transform := source.get("proj:transform"):
             return float(transform[2]), float(transform[5])
-        if bounds := entries[name].get("proj:bbox"):
+        if bounds := source.get("proj:bbox"):
             return float(bounds[0]), float(bounds[3])
-    bounds = item["properties"]["proj:bbox"]
-    return float(bounds[0]), float(bounds[3])
+    raise KeyError("proj:transform")
 
 
 def _epsg(properties: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> int:

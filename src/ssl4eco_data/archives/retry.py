@@ -34,11 +34,14 @@ def is_transient_status(status: int) -> bool:
 
 
 @contextmanager
-def archive_errors(what: str, *, remote: bool) -> Iterator[None]:
+def archive_errors(
+    what: str, *, remote: bool, unexplained: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Turns what rasterio, pystac-client, requests and the file system raise into :class:`ArchiveError`.
 
-    ``what`` names the file or request. The query part of links is left out of messages, because it may
-    carry a signature.
+    ``what`` names the file or request. ``unexplained`` is asked whether a failure of a remote file is
+    transient when GDAL does not say why it failed. The query part of links is left out of messages,
+    because it may carry a signature.
     """
     try:
         yield
@@ -46,7 +49,9 @@ def archive_errors(what: str, *, remote: bool) -> Iterator[None]:
         raise
     except (RasterioError, APIError, requests.RequestException, OSError, ValueError) as error:
         reason = _QUERY.sub("?...", _text(error))
-        raise ArchiveError(f"{what}: {reason}", transient=remote and _is_transient(error)) from None
+        known = _is_transient(error) if remote else False
+        transient = unexplained() if known is None else known
+        raise ArchiveError(f"{what}: {reason}", transient=transient) from None
 
 
 def _text(error: BaseException) -> str:
@@ -59,19 +64,20 @@ def _text(error: BaseException) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _is_transient(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool | None:
+    """None when GDAL failed without a reason: it loses the HTTP status of all but the first request."""
     if status := getattr(error, "status_code", None):  # APIError has it only when there was an answer
         return is_transient_status(int(status))
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return is_transient_status(error.response.status_code)
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError | requests.ConnectionError | requests.Timeout):
         return True
-    if isinstance(error, requests.RequestException):
-        return isinstance(error, requests.ConnectionError | requests.Timeout)
     text = _text(error)
     if found := _STATUS.search(text):
         return is_transient_status(int(found[1]))
-    return bool(_BROKEN_CONNECTION.search(_LINK.sub("", text)))
+    if _BROKEN_CONNECTION.search(_LINK.sub("", text)):
+        return True
+    return None if isinstance(error, RasterioError) else False
 
 
 def with_retries(request: Callable[[], Answer], *, retries: int, wait_s: float) -> Answer:

@@ -13,7 +13,7 @@ from ssl4eco_data.phenology.cleaning import background, despike, fill_snow, gath
 from ssl4eco_data.phenology.kernel import NO_QUALITY, STATUS_MEANINGS, Results, Settings, analyse
 from ssl4eco_data.phenology.parameters import IndexName, IndexProfile, PhenologyParameters
 from ssl4eco_data.phenology.spline import evaluate, fit_best
-from ssl4eco_data.types import METRICS, YEAR_DAYS, FloatArray
+from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 _VARIABLES = ("date", "sigma", "value", "quality", "amplitude", "area", "status", "mean_value")
 _DTYPES = (*("float64",) * 3, "uint8", *("float64",) * 2, "int8", "float64")
@@ -56,7 +56,7 @@ def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters) -> xr.Dat
     derived = xr.Dataset(dict(zip(_VARIABLES, outputs, strict=True)))
     derived = derived.assign_coords(metric=list(METRICS), cycle=np.arange(max_cycles))
     derived["date"].attrs = {"units": "days since 1970-01-01"}
-    derived["sigma"].attrs = {"units": "days"}
+    derived["sigma"].attrs = {"units": "d"}
     derived["status"].attrs = {
         "flag_values": list(range(len(STATUS_MEANINGS))),
         "flag_meanings": " ".join(STATUS_MEANINGS),
@@ -71,15 +71,17 @@ def smooth(
     at_days: FloatArray,
     parameters: PhenologyParameters,
     index: IndexName = "evi",
+    snow: BoolArray | None = None,
 ) -> FloatArray:
-    """The smoothed curve of one snow-free series at ``at_days``, float64; NaN with under four observations.
+    """The smoothed curve of one series at ``at_days``, float64; NaN with under four observations.
 
-    The same cleaning and spline as :func:`derive_cycles`; beyond the record it goes on as a straight line.
+    The same cleaning and spline as :func:`derive_cycles`: dates under ``snow`` (none without it) lie on the
+    background. Beyond the record it goes on as a straight line.
     """
     profile = parameters.profile(index)
     days, values, weights = (np.ascontiguousarray(a, dtype=np.float64) for a in (day, value, weight))
-    snow = np.zeros(days.size, dtype=np.bool_)
-    seen = gather(days, values, weights, snow, profile.valid_min, profile.valid_max)
+    under_snow = np.zeros(days.size, dtype=np.bool_) if snow is None else np.ascontiguousarray(snow)
+    seen = gather(days, values, weights, under_snow, profile.valid_min, profile.valid_max)
     seen = despike(seen, profile.despike_depth)
     full = fill_snow(seen, background(seen, profile.floor))
     n = full.shape[1]

@@ -27,7 +27,7 @@ from ssl4eco_data.report.svg import (
     rectangle,
     text,
 )
-from ssl4eco_data.types import METRICS, FloatArray
+from ssl4eco_data.types import METRICS, BoolArray, FloatArray
 
 WIDTH, HEIGHT = 960.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 948.0, 30.0, 268.0
@@ -76,7 +76,7 @@ def read_example(data: Dataset, row: int) -> Example | None:
         choices=choices,
         phenology=_row(data.phenology, location_id),
         curve_day=days,
-        curve=np.asarray(smooth(day, value, weight, days, parameters), dtype=np.float64),
+        curve=smooth(day, value, weight, days, parameters, snow=_snow(series)),
     )
 
 
@@ -155,7 +155,7 @@ def _observations(series: pd.DataFrame, x: Scale, y: Scale) -> list[Markup]:
     """Dots; those under snow in their own colour."""
     every = -(-len(series) // MAX_DOTS)
     thin = series.iloc[::every]
-    snow = thin["snow"].fillna(False).astype(bool) if "snow" in thin else pd.Series(False, index=thin.index)
+    snow = _snow(thin)
     return [
         element("path", d=dots, class_=class_)
         for class_, part in (("dots", thin[~snow]), ("dots snow", thin[snow]))
@@ -165,6 +165,12 @@ def _observations(series: pd.DataFrame, x: Scale, y: Scale) -> list[Markup]:
             )
         )
     ]
+
+
+def _snow(series: pd.DataFrame) -> BoolArray:
+    """Which observations lie under snow; none in a table that does not say."""
+    known = series["snow"].fillna(False) if "snow" in series else pd.Series(False, index=series.index)
+    return np.asarray(known.astype(bool).to_numpy(), dtype=np.bool_)
 
 
 def _fit(example: Example, x: Scale, y: Scale) -> list[Markup]:
