@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from ssl4eco_data.archives import cog
 from ssl4eco_data.archives.modis import true_days
 from ssl4eco_data.archives.s2_series import cells
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
-from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.types import Footprint
 
 PERIOD = (date(2015, 1, 1), date(2030, 1, 1))
@@ -69,7 +69,9 @@ def test_locations_do_not_depend_on_their_company(catalogue: tuple[Path, Truth])
             np.testing.assert_array_equal(together, alone[name].values)
 
 
-def test_a_composite_on_another_grid_is_refused(catalogue: tuple[Path, Truth], tmp_path: Path) -> None:
+def test_a_composite_on_another_grid_is_no_observation_and_named(
+    catalogue: tuple[Path, Truth], tmp_path: Path
+) -> None:
     folder = tmp_path / "copy"
     folder.mkdir()
     for entry in ("modis-13Q1-061.json", "modis"):
@@ -86,9 +88,26 @@ def test_a_composite_on_another_grid_is_refused(catalogue: tuple[Path, Truth], t
     archive = StacArchive(
         StacParameters(imagery="unused.json", vegetation=str(folder / "modis-13Q1-061.json"))
     )
-    with pytest.raises(ArchiveError, match="another grid") as caught:
-        archive.vegetation_series([location_at(FOOTPRINT)], *PERIOD)
-    assert not caught.value.transient
+    (cause,) = archive.vegetation_series([location_at(FOOTPRINT)], *PERIOD).attrs["unreadable"]
+    assert last.name in cause or "another grid" in cause
+
+
+def test_a_broken_composite_costs_its_own_date_alone(catalogue: tuple[Path, Truth], tmp_path: Path) -> None:
+    shutil.copytree(catalogue[0], tmp_path / "copy")
+    whole, broken = (
+        StacArchive(StacParameters(imagery="unused.json", vegetation=str(folder / "modis-13Q1-061.json")))
+        for folder in (catalogue[0], tmp_path / "copy")
+    )
+    victim = min((tmp_path / "copy" / "modis").iterdir())
+    victim.write_bytes(b"not a TIFF")
+    expected = whole.vegetation_series([location_at(FOOTPRINT)], *PERIOD)
+    got = broken.vegetation_series([location_at(FOOTPRINT)], *PERIOD)
+    assert expected.attrs["unreadable"] == []
+    assert len(got.attrs["unreadable"]) == 1 and victim.name in got.attrs["unreadable"][0]
+    kept = got["value"].notnull()
+    assert 0 < int(kept.sum()) < int(expected["value"].notnull().sum())
+    for name in ("value", "day", "weight", "snow"):
+        np.testing.assert_array_equal(got[name].where(kept), expected[name].where(kept))
 
 
 def bands(red: int, nir: int, scl: int) -> dict[str, np.ndarray]:

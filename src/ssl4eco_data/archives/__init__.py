@@ -56,6 +56,7 @@ class Archive(Protocol):
         ``day`` float64, the **true** day of each observation in days since 1970-01-01; ``weight``
         float32 in [0, 1]; ``snow`` bool; and ``inside`` ``(location, y, x)`` bool, the pixel's centre
         lies in the patch footprint. Times are sorted; the dataset attribute ``index`` names the index
-        profile (``evi`` or ``evi2``).
+        profile (``evi`` or ``evi2``), and ``unreadable`` the causes of files that could not be read for
+        good, whose observations are missing.
         """
         ...

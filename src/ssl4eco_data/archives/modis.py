@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from pyproj import Transformer
 
 from ssl4eco_data.archives.cog import Access, Pixels, Raster, crs_of, read, same_crs, spread
 from ssl4eco_data.archives.items import Item, asset_href, item_time
-from ssl4eco_data.archives.series import Cube, dataset_of
+from ssl4eco_data.archives.series import Cube, dataset_of, or_failure
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.types import BoolArray, FloatArray, Footprint, Location
 
@@ -72,23 +73,47 @@ class Around:
 def modis_series(
     items: Sequence[Item], base: str, locations: Sequence[Location], access: Access
 ) -> xr.Dataset:
-    """EVI around each location from every composite, each file read once for all locations."""
+    """EVI around each location from every composite, each file read once for all locations.
+
+    A composite with a file that cannot be read for good is no observation; attribute ``unreadable`` lists
+    the causes. ArchiveError when no file can be read.
+    """
     if not items:
         nowhere = np.zeros((0, 0), np.bool_)
         return dataset_of(locations, [], [Cube.empty(0, nowhere) for _ in locations], "evi")
     times = sorted({item_time(item) for item in items})
     jobs = [asset_href(item, key, base) for item in items for key in _keys(item)]
-    lattice = read(jobs[0], _lattice, access)
+    lattice = _first_lattice(jobs, access)
     around = [_around(lattice, location.footprint) for location in locations]
-    layers = spread(
-        lambda href: read(href, lambda raster: _windows(raster, lattice, around), access), jobs, jobs, access
-    )
+
+    def windows(href: str) -> list[Pixels] | ArchiveError:
+        return or_failure(lambda: read(href, lambda raster: _windows(raster, lattice, around), access))
+
+    layers = spread(windows, jobs, jobs, access)
     cubes = [Cube.empty(len(times), place.inside) for place in around]
     for number, item in enumerate(items):
         evi, doy, reliability = layers[3 * number : 3 * number + 3]
+        if (
+            isinstance(evi, ArchiveError)
+            or isinstance(doy, ArchiveError)
+            or isinstance(reliability, ArchiveError)
+        ):
+            continue
         for i, cube in enumerate(cubes):
             _add(cube, times.index(item_time(item)), item_time(item), (evi[i], doy[i], reliability[i]))
-    return dataset_of(locations, times, cubes, "evi")
+    failures = [str(layer) for layer in layers if isinstance(layer, ArchiveError)]
+    return dataset_of(locations, times, cubes, "evi", failures)
+
+
+def _first_lattice(hrefs: Sequence[str], access: Access) -> Lattice:
+    """The lattice of the first file that can be read."""
+    failures = []
+    for href in hrefs:
+        found = or_failure(partial(read, href, _lattice, access))
+        if isinstance(found, Lattice):
+            return found
+        failures.append(found)
+    raise failures[0]
 
 
 def _keys(item: Item) -> tuple[str, ...]:

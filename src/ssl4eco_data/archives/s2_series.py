@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ssl4eco_data.archives.series import Cube, dataset_of
+from ssl4eco_data.archives.series import Cube, dataset_of, or_failure
+from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.patches.offset import DN_SCALE
 from ssl4eco_data.types import FloatArray, Footprint, Location, Scene, UInt16Array
 
@@ -30,23 +32,28 @@ def scene_series(
     """EVI2 in cells of ``pixel_m`` around each location from the scenes found there.
 
     One time per acquisition. Where tiles of one pass overlap, the first by scene id is taken, the others
-    fill what it does not show. Raises ValueError when the cells do not divide a patch.
+    fill what it does not show. A scene that cannot be read for good is no observation; attribute
+    ``unreadable`` lists the causes. Raises ValueError when the cells do not divide a patch.
     """
     passes = _passes([scene for scenes in found for scene in scenes])
     number_of = {acquisition: number for number, acquisition in enumerate(passes)}
-    cubes = []
+    cubes, failures = [], []
     for scenes, location in zip(found, locations, strict=True):
         side = location.footprint.grid(pixel_m).size_px
         cube = Cube.empty(len(passes), np.ones((side, side), np.bool_))
         for scene in sorted(scenes, key=lambda s: s.scene_id):
-            value, weight, snow = cells(read(scene, location.footprint, BANDS), pixel_m)
+            bands = or_failure(partial(read, scene, location.footprint, BANDS))
+            if isinstance(bands, ArchiveError):
+                failures.append(str(bands))
+                continue
+            value, weight, snow = cells(bands, pixel_m)
             number = number_of[scene.acquisition]
             new = (weight > 0) & (cube.weight[number] == 0)
             cube.value[number][new], cube.weight[number][new] = value[new], weight[new]
             cube.snow[number][new] = snow[new]
             cube.day[number][new] = (scene.time - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(days=1)
         cubes.append(cube)
-    return dataset_of(locations, list(passes.values()), cubes, "evi2")
+    return dataset_of(locations, list(passes.values()), cubes, "evi2", failures)
 
 
 def _passes(scenes: Sequence[Scene]) -> dict[str, datetime]:

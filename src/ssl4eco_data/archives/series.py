@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.types import BoolArray, Location
 
+Answer = TypeVar("Answer")
 EPOCH = np.datetime64("1970-01-01")
 
 
@@ -42,8 +44,22 @@ class Cube:
         )
 
 
+def or_failure(read: Callable[[], Answer]) -> Answer | ArchiveError:
+    """What ``read`` returns, or its permanent failure; a transient one is raised."""
+    try:
+        return read()
+    except ArchiveError as error:
+        if error.transient:
+            raise
+        return error
+
+
 def dataset_of(
-    locations: Sequence[Location], times: Sequence[datetime], cubes: Sequence[Cube], index: str
+    locations: Sequence[Location],
+    times: Sequence[datetime],
+    cubes: Sequence[Cube],
+    index: str,
+    failures: Sequence[str] = (),
 ) -> xr.Dataset:
     """The cubes padded to the largest window, as the protocol describes ``vegetation_series``."""
     height = max((cube.inside.shape[0] for cube in cubes), default=0)
@@ -71,5 +87,5 @@ def dataset_of(
             "location": [location.location_id for location in locations],
             "time": np.array([t.replace(tzinfo=None) for t in times], "datetime64[ns]"),
         },
-        attrs={"index": index},
+        attrs={"index": index, "unreadable": sorted(set(failures))},
     )

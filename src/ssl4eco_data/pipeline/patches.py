@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +14,14 @@ from ssl4eco_data.archives import Archive
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import locations_of
-from ssl4eco_data.patches import mean_ndvi
+from ssl4eco_data.patches import low_quantile, mean_ndvi, offset_jump
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.store import Layout, read_table, write_block, write_table
 from ssl4eco_data.types import SEASONS, BoolArray, Footprint, Location, Scene, UInt16Array
 
+STEADY_BANDS = ("B01", "B02", "B03", "B04", "B11", "B12")
+"""Bands whose darkest pixels the seasons move little; leaves move the others by an offset's size."""
 READ_THREADS = 4
 """Patches of a block read at a time; each waits mostly for the archive."""
 
@@ -73,8 +76,10 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     present, arrays = _stack(plan, located, done)
     shards = write_block(config.root / tables.PATCHES, plan, block * config.block_locations, arrays, present)
     quality = tables.part(config, tables.QUALITY, block)
-    write_table(quality, _quality(cuts, scenes, by_id))
-    counts = {"patches": len(done), "unreadable": len(cuts) - len(done)}
+    table = _quality(cuts, scenes, by_id)
+    write_table(quality, table)
+    flagged = int((table["offset_jump"] != 0).sum())
+    counts = {"patches": len(done), "unreadable": len(cuts) - len(done), "offset_jumps": flagged}
     return Outcome(files=(*shards, quality), counts=counts)
 
 
@@ -110,15 +115,37 @@ def _stack(
 def _quality(
     cuts: Mapping[Wanted, Cut], scenes: Mapping[str, Scene], by_id: Mapping[str, Location]
 ) -> pd.DataFrame:
-    """One row per chosen (location, season): NDVI, the origin of its 60 m window, or the failure."""
+    """One row per chosen (location, season): NDVI, 60 m window, suspected offset, or the failure."""
+    jumps = _offset_jumps(cuts)
     rows = []
     for wanted, cut in cuts.items():
         west_60m, north_60m = np.nan, np.nan
         if scene := scenes.get(wanted.scene_id):
             grid = by_id[wanted.location_id].footprint.grid_60m(scene.tile_west_m, scene.tile_north_m)
             west_60m, north_60m = grid.west_m, grid.north_m
-        rows.append((wanted.location_id, wanted.season, cut.mean_ndvi, west_60m, north_60m, cut.failure))
-    columns = ["location_id", "season", "mean_ndvi", "west_60m", "north_60m", "failure"]
+        place = (wanted.location_id, wanted.season)
+        rows.append((*place, cut.mean_ndvi, west_60m, north_60m, jumps[wanted], cut.failure))
+    columns = ["location_id", "season", "mean_ndvi", "west_60m", "north_60m", "offset_jump", "failure"]
     frame = pd.DataFrame(rows, columns=columns)
     texts = dict.fromkeys(("location_id", "season", "failure"), "str")
-    return frame.astype(texts | dict.fromkeys(("mean_ndvi", "west_60m", "north_60m"), "float64"))
+    numbers = dict.fromkeys(("mean_ndvi", "west_60m", "north_60m"), "float64")
+    return frame.astype(texts | numbers | {"offset_jump": "int16"})
+
+
+def _offset_jumps(cuts: Mapping[Wanted, Cut]) -> dict[Wanted, int]:
+    """How far each patch's darkest pixels lie from the location's other seasons, if by an offset.
+
+    Catalogues are known to state the offset of processing baseline 04.00 wrongly at times.
+    """
+    jumps: dict[Wanted, int] = {}
+    for _, here in groupby(cuts, key=lambda wanted: wanted.location_id):
+        group = list(here)
+        bands = [b for b in STEADY_BANDS if any(b in cuts[wanted].bands for wanted in group)]
+        dark = [[_dark(cuts[wanted].bands.get(b)) for b in bands] for wanted in group]
+        found = offset_jump(np.array(dark, dtype=np.float64).reshape(len(group), len(bands)))
+        jumps |= dict(zip(group, map(int, found), strict=True))
+    return jumps
+
+
+def _dark(band: UInt16Array | None) -> float:
+    return np.nan if band is None else low_quantile(band)

@@ -11,6 +11,7 @@ from shapely.geometry import shape
 
 from ssl4eco_data.archives import Archive
 from ssl4eco_data.config import Config
+from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import footprint_polygon, locations_of
 from ssl4eco_data.phenology import cycle_of, season_windows
 from ssl4eco_data.pipeline import tables
@@ -23,10 +24,11 @@ from ssl4eco_data.scenes import (
     choose,
     explain,
     to_judge,
+    with_failures,
     with_stats,
 )
 from ssl4eco_data.store import read_table, write_table
-from ssl4eco_data.types import SEASONS, Location, Scene, SeasonWindow
+from ssl4eco_data.types import SEASONS, Footprint, Location, PatchStats, Scene, SeasonWindow
 
 NO_WINDOW = "no_window"
 TOO_FEW_SEASONS = "too_few_seasons"
@@ -69,13 +71,32 @@ def _choose_for(
     candidates = candidates_of([s for s in scenes if s.epsg == location.footprint.epsg], windows, rules)
     while pending := to_judge(candidates, rules):
         judged = {c.scene.scene_id: c.scene for c in pending}
-        stats = archive.judge(list(judged.values()), location.footprint)
-        candidates = with_stats(candidates, stats)
+        stats, failures = _judge(archive, list(judged.values()), location.footprint)
+        candidates = with_failures(with_stats(candidates, stats), failures)
     choices = choose(candidates, rules)
     named = {w.season for w in windows}
     missing = {s: Choice(season=s, candidate=None, reason=NO_WINDOW) for s in SEASONS if s not in named}
     none = {s: Choice(season=s, candidate=None, reason="no_candidates") for s in named if s not in choices}
     return candidates, {**choices, **missing, **none}
+
+
+def _judge(
+    archive: Archive, scenes: Sequence[Scene], footprint: Footprint
+) -> tuple[list[PatchStats], dict[str, str]]:
+    """Statistics of the scenes, and the cause for each that cannot be read for good.
+
+    A scene that fails is looked for by halves, so that one broken file costs few requests more.
+    """
+    try:
+        return list(archive.judge(scenes, footprint)), {}
+    except ArchiveError as error:
+        if error.transient:
+            raise
+        if len(scenes) == 1:
+            return [], {scenes[0].scene_id: str(error)}
+    half = len(scenes) // 2
+    left, right = (_judge(archive, part, footprint) for part in (scenes[:half], scenes[half:]))
+    return left[0] + right[0], left[1] | right[1]
 
 
 def _tag(frame: pd.DataFrame, location: Location) -> pd.DataFrame:
@@ -152,6 +173,7 @@ def _write(config: Config, block: int, candidates: list[pd.DataFrame], choices: 
         counts={
             "candidates": len(every),
             "judged": int(every["judged"].sum()),
+            "unreadable": int((every["verdict"] == "unreadable").sum()),
             "seasons_found": int(choices["scene_id"].notna().sum()),
             "seasons_missing": int(choices["scene_id"].isna().sum()),
         },

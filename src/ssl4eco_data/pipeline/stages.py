@@ -52,7 +52,8 @@ def _derive(config: Config, block: int) -> Outcome:
     """Dates of every pixel around a block's locations, and each location's summary of them."""
     located = locations_of(tables.rows(config, tables.locations(config), block))
     series = open_archive(config).vegetation_series(located, *config.period.vegetation)
-    pixels = derive_cycles(series, config.phenology)
+    unreadable = series.attrs.get("unreadable", [])
+    pixels = derive_cycles(series, config.phenology).assign_attrs(unreadable=unreadable)
     summary = summarise(pixels, series, config.phenology)
     files = list(write_dataset_block(config.root / tables.PIXELS / f"{block:05d}", pixels))
     for table, frame in (
@@ -64,7 +65,8 @@ def _derive(config: Config, block: int) -> Outcome:
         write_table(path, frame)
         files.append(path)
     with_cycle = int(summary.windows["status"].isin(["ok", "low_confidence"]).sum())
-    return Outcome(files=tuple(files), counts={"locations": len(located), "with_cycle": with_cycle})
+    counts = {"locations": len(located), "with_cycle": with_cycle, "unreadable": len(unreadable)}
+    return Outcome(files=tuple(files), counts=counts)
 
 
 def _fill(config: Config, _block: int) -> Outcome:

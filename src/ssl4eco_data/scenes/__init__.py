@@ -12,7 +12,7 @@ Stats kept from an earlier run go in through :func:`with_stats` first; then only
 is judged again.
 """
 
-from ssl4eco_data.scenes.candidates import Candidate, candidates_of, with_stats
+from ssl4eco_data.scenes.candidates import Candidate, candidates_of, with_failures, with_stats
 from ssl4eco_data.scenes.choice import Choice, choose, to_judge
 from ssl4eco_data.scenes.explain import explain
 from ssl4eco_data.scenes.rules import SceneRules
@@ -28,5 +28,6 @@ __all__ = [
     "explain",
     "to_judge",
     "verdicts",
+    "with_failures",
     "with_stats",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date
 
@@ -15,7 +15,7 @@ class Candidate:
     """One scene that may serve one season of one year.
 
     ``days_from_middle`` counts whole UTC days from the middle of that year's window, negative before it.
-    ``stats`` is None until the scene is judged on the patch.
+    ``stats`` is None until the scene is judged on the patch; ``failure`` says why it never can be.
     """
 
     season: str
@@ -23,6 +23,7 @@ class Candidate:
     days_from_middle: int
     scene: Scene
     stats: PatchStats | None = None
+    failure: str = ""
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -65,6 +66,11 @@ def with_stats(candidates: Sequence[Candidate], stats: Iterable[PatchStats]) -> 
     if unknown:
         raise ValueError(f"with_stats got statistics of scenes that are no candidates: {', '.join(unknown)}")
     return [replace(c, stats=by_scene.get(c.scene.scene_id, c.stats)) for c in candidates]
+
+
+def with_failures(candidates: Sequence[Candidate], failures: Mapping[str, str]) -> list[Candidate]:
+    """The same candidates, those of the scenes in ``failures`` (scene id -> cause) marked unreadable."""
+    return [replace(c, failure=failures.get(c.scene.scene_id, c.failure)) for c in candidates]
 
 
 def utc_date(scene: Scene) -> date:

@@ -21,6 +21,7 @@ _REASONS: Mapping[frozenset[Verdict], str] = {
     frozenset({"cloudy", "scene_cloudy", "hazy"}): "all_cloudy",
     frozenset({"low_sun"}): "all_low_sun",
     frozenset({"missing"}): "all_missing",
+    frozenset({"unreadable"}): "all_unreadable",
 }
 
 
@@ -40,7 +41,8 @@ def choose(candidates: Sequence[Candidate], rules: SceneRules) -> dict[str, Choi
     serves two seasons of a location: as many seasons as possible are served, then (``prefer_same``) as
     many as possible from one year, then the sum of distances is least. ``require_same`` takes one year
     alone. A season without a scene has one of the reasons ``all_cloudy``, ``all_low_sun``,
-    ``all_missing`` and ``all_rejected`` (mixed, or usable scenes lost to another season or year).
+    ``all_missing``, ``all_unreadable`` and ``all_rejected`` (mixed, or usable scenes lost to another season
+    or year).
     """
     by_season: dict[str, list[tuple[Candidate, Verdict]]] = defaultdict(list)
     for candidate, verdict in sorted(

@@ -33,6 +33,7 @@ _DTYPES: Mapping[str, str] = {
     "judged": "bool",
     **dict.fromkeys(_STATS, "float64"),
     "verdict": "str",
+    "failure": "str",
 }
 
 
@@ -68,4 +69,5 @@ def _row(candidate: Candidate, verdict: str) -> dict[str, object]:
         "judged": stats is not None,
         **{name: getattr(stats, name) if stats else math.nan for name in _STATS},
         "verdict": verdict,
+        "failure": candidate.failure,
     }

@@ -19,7 +19,9 @@ from ssl4eco_data.scenes.candidates import Candidate
 from ssl4eco_data.scenes.rules import SceneRules
 from ssl4eco_data.types import PatchStats
 
-Verdict = Literal["usable", "not_judged", "scene_cloudy", "low_sun", "missing", "cloudy", "hazy"]
+Verdict = Literal[
+    "usable", "not_judged", "scene_cloudy", "low_sun", "missing", "cloudy", "hazy", "unreadable"
+]
 
 _ROUNDING = 1e-9
 """Fractions are sums of quotients: 0.9 of a patch must count as 0.9."""
@@ -45,6 +47,8 @@ def verdicts(candidates: Sequence[Candidate], rules: SceneRules) -> list[Verdict
 
 def _first_opinion(candidate: Candidate, rules: SceneRules) -> Verdict:
     scene, stats = candidate.scene, candidate.stats
+    if candidate.failure:
+        return "unreadable"
     if scene.cloud_fraction > rules.max_scene_cloud_fraction + _ROUNDING:
         return "scene_cloudy"
     if scene.sun_elevation_deg < rules.min_sun_elevation_deg:
