@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,47 @@ def test_a_failing_block_names_itself_and_keeps_the_rest(
 
     blocked.rmdir()
     assert run_flow(path, env).returncode == 0
+
+
+def test_a_scheduler_that_someone_else_started_elsewhere_does_the_work(
+    tmp_path: Path, env: dict[str, str], tiny_archive: Path, built_config: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    address_file = elsewhere / "scheduler.json"
+    with ExitStack() as stack:
+        for words in (
+            [
+                "scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                address_file,
+            ],
+            [
+                "worker",
+                "--scheduler-file",
+                address_file,
+                "--nthreads",
+                "1",
+                "--nworkers",
+                "2",
+                "--no-dashboard",
+            ],
+        ):
+            command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *map(str, words[1:])]
+            process = subprocess.Popen(command, cwd=elsewhere, env=env, stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        deadline = time.monotonic() + 60
+        while not address_file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        address = json.loads(address_file.read_text())["address"]
+        path = write_tiny_config(tmp_path, tiny_archive)
+        path.write_text(path.read_text() + f'task_runner = "{address}"\n')
+        done = run_flow(path, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
