@@ -8,6 +8,7 @@ retried and shown. Prefect's own cache is never asked: done is what the ledger s
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 from prefect import Flow, Task, flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -70,8 +72,8 @@ def _spread(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
     )
     with Bar(stage.title, len(todo), stage.unit) as bar:
         futures = {one.submit(config, stage.name, work): work for work in todo}
-        for _ in as_completed(list(futures)):
-            bar.advance()
+        for future in as_completed(list(futures)):
+            bar.advance(failed=future.state.is_failed() or future.state.is_crashed())
     return [_result(work, future) for future, work in futures.items()]
 
 
@@ -132,6 +134,19 @@ def build_dataset(config_path: str) -> str:
     return str(summary.page)
 
 
+def start_server() -> None:
+    """Start Prefect's temporary server, unless one is configured, deaf to the terminal's Ctrl-C.
+
+    It shares this process's group: interrupted with it, it would be gone before the flow can end.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_healthcheck()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def main(arguments: Sequence[str]) -> int:
     """Build the dataset of the configuration named on the command line."""
     if len(arguments) != 1:
@@ -142,8 +157,9 @@ def main(arguments: Sequence[str]) -> int:
         if first_pending(config) is None:
             summarise_dataset(config, None).show()
         else:
+            start_server()
             build_dataset(arguments[0])
-    except Ssl4ecoError as error:
+    except (Ssl4ecoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -6,9 +6,11 @@ Commands that build import the ``build`` extra when called, so that a light inst
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +21,6 @@ from ssl4eco_data.errors import Ssl4ecoError
 
 app = typer.Typer(
     name="ssl4eco",
-    help="Build and read Sentinel-2 datasets dated by vegetation phenology.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,9 +45,28 @@ def _readable() -> Iterator[None]:
             raise
         print(f"error: this command needs {error.name}: pip install 'ssl4eco-data[build]'", file=sys.stderr)
         raise typer.Exit(1) from None
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("\ninterrupted; what is done is kept, the same command continues", file=sys.stderr)
-        raise typer.Exit(130) from None
+        sys.stderr.flush()
+        os._exit(130)  # running blocks are not waited for: a block counts when its mark is written, last
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"ssl4eco {version('ssl4eco-data')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Build and read Sentinel-2 datasets dated by vegetation phenology."""
 
 
 @app.command()
@@ -113,8 +133,8 @@ def check(dataset: DatasetPath) -> None:
     Example: ssl4eco check data/demo
     """
     with _readable():
+        from ssl4eco_data.store import Ledger, forget
         from ssl4eco_data.store import check as check_dataset
-        from ssl4eco_data.store import forget
 
         problems = check_dataset(dataset)
         for problem in problems:
@@ -126,6 +146,9 @@ def check(dataset: DatasetPath) -> None:
                 "build again to redo them",
                 file=sys.stderr,
             )
+            raise typer.Exit(1)
+        if Ledger(dataset).read("close", 0) is None:
+            print("error: what is there reads back right, but the build is not finished", file=sys.stderr)
             raise typer.Exit(1)
         out.print("every file is there and reads back right")
 

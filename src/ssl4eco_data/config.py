@@ -36,7 +36,7 @@ BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A"
 class DatasetParameters(Parameters):
     """What the dataset is called and where it goes."""
 
-    root: LocalPath = Field(description="folder of the dataset")
+    root: LocalPath = Field(pattern=r"\S", description="folder of the dataset")
     title: str = Field(
         default="SSL4Eco", min_length=1, description="name shown on the page and in the metadata"
     )
@@ -176,30 +176,55 @@ def load(path: Path) -> Config:
 def parse(text: str, path: Path) -> Config:
     """As :func:`load`, from the file's text; ``path`` names it in errors and anchors relative paths."""
     try:
-        data = tomllib.loads(text)
+        data = _with_tuples(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     try:
         as_written = Config.model_validate(data)
         config = Config.model_validate(data, context={"base": path.parent.resolve()})
     except ValidationError as error:
-        lines = [_explain(e, text) for e in error.errors()]
+        lines = [_explain(e, text) for e in _first_causes(error.errors())]
         raise ConfigError(
             f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)
         ) from None
-    config._written = as_written.model_dump(mode="json", exclude_none=True)
+    config._written = as_written.model_dump(exclude_none=True)
     _check_files(config, path)
     return config
 
 
+def _with_tuples(value: Any) -> Any:
+    """TOML's arrays as the tuples that the models hold."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def _first_causes(errors: Sequence[Any]) -> list[Any]:
+    """Without the errors of a list that follow from those of its items."""
+    places = [tuple(e["loc"]) for e in errors]
+    return [
+        e
+        for e in errors
+        if e["type"] != "too_short"
+        or not any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == tuple(e["loc"]) for p in places)
+    ]
+
+
 def _check_files(config: Config, path: Path) -> None:
     """Input files that the embedded archive will not write must be there."""
+    if (config.root / "config.toml").resolve() == path.resolve():
+        raise ConfigError(
+            f"{path}: dataset.root = {config.root} is the folder of this file, and the build writes its own "
+            "config.toml there; choose another root"
+        )
     written_first = Path(config.simulate.folder) if config.simulate else None
     for key, value in _local_paths(config):
         file = Path(value)
         made = written_first is not None and file.is_relative_to(written_first)
         if not made and not file.exists():
             raise ConfigError(f"{path}: {key} names a file that does not exist: {value}")
+        if file.is_dir() and file.suffix != ".gdb":
+            raise ConfigError(f"{path}: {key} must name a file, {value} is a folder")
 
 
 def _local_paths(model: BaseModel, prefix: str = "") -> list[tuple[str, str]]:
@@ -243,9 +268,11 @@ def _explain(error: Mapping[str, Any], text: str) -> str:
         return f"{where}: missing; it is required"
     if error["type"] == "union_tag_invalid":
         return f"{where}: must be one of {error['ctx']['expected_tags']}, got {error['ctx']['tag']!r}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
-    return f"{where}: {message}{'' if 'got ' in message else shown}"
+    if error["type"] == "model_type":
+        return f"{where}: must be a table [{key}], got {error['input']!r}"
+    if error["type"] == "value_error":
+        return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
+    return f"{where}: {error['msg']}, got {error['input']!r}"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -27,9 +27,9 @@ SNAP_M = 20.0
 
 
 class Parameters(BaseModel):
-    """Base of every stage's parameters: immutable, and an unknown key is an error."""
+    """Base of every stage's parameters: immutable; unknown keys and wrong types are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _beside_configuration(value: str, info: ValidationInfo) -> str:

@@ -60,6 +60,14 @@ def test_what_is_written_into_the_dataset_parses_back_and_names_no_folder(tmp_pa
         (("[period]", "[run]\nworkers = 0\n[period]"), ["line 5", "run.workers", "got 0"]),
         (("[period]", '[run]\ntask_runner = "spark"\n[period]'), ["run.task_runner", "spark"]),
         (('root = "out"', ""), ["dataset.root", "required"]),
+        (('root = "out"', 'root = "  "'), ["line 3", "dataset.root", "'  '"]),
+        (('root = "out"', 'root = "items.json/.."\ntitle = ""'), ["dataset.title"]),
+        (("[period]", "[store]\nshard_locations = true\n[period]"), ["store.shard_locations", "True"]),
+        (("[period]", "[store]\nshard_locations = 8.5\n[period]"), ["store.shard_locations", "8.5"]),
+        (("[period]", '[patches]\nsize_px = "64"\n[period]'), ["patches.size_px", "'64'"]),
+        (("2020-01-01", "1577836800"), ["line 5", "imagery_start", "1577836800"]),
+        (("[period]", "[[run]]\n[period]"), ["must be a table [run]"]),
+        (('imagery = "items.json"', 'imagery = "."'), ["archive.imagery", "must name a file", "folder"]),
         (("[period]", "[period"), ["not valid TOML", "line 4"]),
     ],
 )
@@ -70,6 +78,19 @@ def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], expected: l
     assert str(tmp_path / "my.toml") in message
     for part in expected:
         assert part in message
+
+
+def test_a_root_that_would_overwrite_the_configuration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "items.json").touch()
+    (tmp_path / "config.toml").write_text(GOOD.replace('"out"', '"."'))
+    with pytest.raises(ConfigError, match=r"dataset\.root = .* is the folder of this file"):
+        configuration.load(tmp_path / "config.toml")
+
+
+def test_a_wrong_item_of_a_list_is_one_mistake(tmp_path: Path) -> None:
+    text = GOOD + '[simulate]\nfolder = "a"\n[simulate.earth]\nregions = ["pampa"]\n'
+    with pytest.raises(ConfigError, match=r"1 mistake\n.*regions.*'pampa'"):
+        parse(tmp_path, text)
 
 
 def test_all_mistakes_come_at_once(tmp_path: Path) -> None:

@@ -32,18 +32,21 @@ class Bar:
             TimeRemainingColumn(elapsed_when_finished=False),
             console=console,
         )
+        self._failed = 0
         self._task = self._progress.add_task(title, total=total, rate="")
 
     def __enter__(self) -> Self:
         self._progress.start()
         return self
 
-    def advance(self, steps: int = 1) -> None:
-        """Count what came in."""
-        self._progress.advance(self._task, steps)
+    def advance(self, steps: int = 1, *, failed: bool = False) -> None:
+        """Count what came in; what failed is counted apart."""
+        self._failed += failed
+        self._progress.advance(self._task, 0 if failed else steps)
         task = self._progress.tasks[0]
         if task.elapsed:
-            self._progress.update(self._task, rate=f"{task.completed / task.elapsed:.1f}/s")
+            rate = f"{task.completed / task.elapsed:.1f}/s"
+            self._progress.update(self._task, rate=f"{rate}, {self._failed} failed" if self._failed else rate)
 
     def set(self, done: int, total: int) -> None:
         """Show an absolute count, for work that counts itself."""

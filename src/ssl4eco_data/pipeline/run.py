@@ -21,7 +21,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from ssl4eco_data.config import Config
-from ssl4eco_data.errors import ArchiveError, Ssl4ecoError
+from ssl4eco_data.errors import ArchiveError, Ssl4ecoError, StoreError
 from ssl4eco_data.pipeline.display import Bar
 from ssl4eco_data.pipeline.stage import Stage, Work, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
@@ -93,7 +93,7 @@ def first_pending(config: Config) -> str | None:
         try:
             if pending(config, stage):
                 return stage.name
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return stage.name
     return None
 
@@ -107,7 +107,10 @@ def build(
     is done stays done, and the same command continues there.
     """
     root = config.root
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make dataset.root {root}: {error.strerror}; choose another root") from error
     clean_temporary(root)
     record = RunRecord(started=clock())
     try:
@@ -160,8 +163,8 @@ def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[R
 
     with Bar(stage.title, len(todo), stage.unit) as bar, _pool(config.run.workers) as pool:
         futures = [pool.submit(one, work) for work in todo]
-        for _ in _completed(futures):
-            bar.advance()
+        for future in _completed(futures):
+            bar.advance(failed=bool(future.result().error))
     return [future.result() for future in futures]
 
 
@@ -193,7 +196,7 @@ def status(config: Config) -> Iterator[str]:
     for stage in STAGES:
         try:
             total, left = len(stage.blocks(config)), len(pending(config, stage))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             yield f"{stage.title:<12} waits for an earlier stage"
             continue
         state = "done" if not left else f"{left} of {total} {stage.unit} pending"

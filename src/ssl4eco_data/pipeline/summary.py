@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +32,24 @@ class Summary:
         console.print()
         console.print(two_columns(self.title, list(self.facts)))
         console.print(f"\ndataset  {self.root}\npage     {self.page}\n")
+        command = _as_typed("ssl4eco")
         console.print("next:")
-        console.print(f"  ssl4eco info {self.root}      what is in it")
-        console.print(f"  ssl4eco check {self.root}     read every byte back")
-        console.print(f"  python -c \"import ssl4eco_data as s; print(s.open_dataset('{self.root}'))\"")
+        console.print(f"  {command} info {self.root}      what is in it")
+        console.print(f"  {command} check {self.root}     read every byte back")
+        code = f"import ssl4eco_data as s; print(s.open_dataset('{self.root}'))"
+        console.print(f'  {_as_typed("python")} -c "{code}"')
+
+
+def _as_typed(command: str) -> str:
+    """A command of this environment as a person here must type it."""
+    ours = Path(sys.executable).parent / command
+    found = shutil.which(command)
+    if not ours.exists() or (found and Path(found).resolve() == ours.resolve() and command != "python"):
+        return command
+    try:
+        return str(ours.relative_to(Path.cwd()))
+    except ValueError:
+        return str(ours)
 
 
 def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:

@@ -66,7 +66,7 @@ def read_example(data: Dataset, row: int) -> Example | None:
     choices = data.choices[(data.choices["row"] == row) & data.choices["found"]]
     series = _period(series, choices)
     days = np.arange(series["day"].iloc[0], series["day"].iloc[-1] + STEP_DAYS / 2, STEP_DAYS)
-    parameters = PhenologyParameters.model_validate(data.config.get("phenology", {}))
+    parameters = PhenologyParameters.model_validate(data.config.get("phenology", {}), strict=False)
     day, value, weight = (series[name].to_numpy(dtype=np.float64) for name in ("day", "value", "weight"))
     return Example(
         row=row,

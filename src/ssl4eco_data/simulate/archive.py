@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
@@ -140,12 +142,23 @@ def _run(root: Path, tasks: Sequence[Task], workers: int) -> Iterator[tuple[int,
         return
     # Spawned processes inherit no threads, locks or open GDAL handles.
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(run_task, root, task): number for number, task in enumerate(tasks)}
+        with _interrupts_for_us_alone():
+            futures = {pool.submit(run_task, root, task): number for number, task in enumerate(tasks)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_for_us_alone() -> Iterator[None]:
+    """Processes started meanwhile do not hear the terminal's Ctrl-C; this one stops them."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def run_task(root: Path, task: Task) -> Written:
