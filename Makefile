@@ -5,9 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Nothing is sent anywhere, and Prefect keeps its database inside the checkout.
-export DO_NOT_TRACK := 1
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
+# Prefect keeps its database inside the checkout; flows/ turns its telemetry off.
 export PREFECT_LOGGING_LEVEL ?= WARNING
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 
@@ -31,7 +29,7 @@ pretrain: ## short real training run (arrives with the training package)
 	@echo "make pretrain: the training package is not part of this version yet; see training/README.md" >&2; exit 2
 
 test: $(VENV)/.test ## install what the tests need and run them all
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -25,14 +25,13 @@ START_TIMEOUT_S = 120.0
 
 def environment(config: Path, url: str) -> dict[str, str]:
     """The environment of every Prefect process: our server, no telemetry, and what prefect.yaml names."""
-    quiet = {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+    ours = {
+        "PREFECT_API_URL": url,
         "PREFECT_CLI_PROMPT": "false",
+        "SSL4ECO_HOME": str(HOME),
+        "SSL4ECO_CONFIG": str(config.resolve()),
     }
-    ours = {"PREFECT_API_URL": url, "SSL4ECO_HOME": str(HOME), "SSL4ECO_CONFIG": str(config.resolve())}
-    return {**os.environ, **quiet, **ours}
+    return {**os.environ, **ours}
 
 
 def prefect(*words: str) -> list[str]:

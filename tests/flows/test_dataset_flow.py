@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,13 +20,9 @@ from tests.pipeline.digests import digest
 
 @pytest.fixture
 def env(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A Prefect of its own: no server, no profile, nothing sent anywhere."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    yield kept | {
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
+    """A Prefect of its own, without server, profile and settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_") and k != "DO_NOT_TRACK"}
+    yield kept | {"PREFECT_HOME": str(tmp_path / "prefect")}
 
 
 def run_flow(path: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -45,6 +42,43 @@ def test_flow_writes_the_same_bytes_as_the_single_process(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "seasons found" in done.stdout
     assert "index.html" in done.stdout
+    assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
+
+
+def test_telemetry_is_off_wherever_the_flow_runs(env: dict[str, str]) -> None:
+    code = (
+        "import flows.dataset; from prefect.settings import get_current_settings as s;"
+        "from prefect._internal.analytics.enabled import is_telemetry_enabled as on;"
+        "print(s().server.analytics_enabled, on())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_ctrl_c_ends_at_once_and_the_same_command_continues(
+    tmp_path: Path, env: dict[str, str], tiny_archive: Path, built_config: Path
+) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    command = [sys.executable, "-m", "flows.dataset", str(path)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    locations = tmp_path / "dataset" / "locations.parquet"
+    while process.poll() is None and not locations.exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues" in errors
+    assert run_flow(path, env).returncode == 0
     assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
 
 
