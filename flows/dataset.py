@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from prefect import Flow, Task, flow, task
@@ -21,10 +23,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from ssl4eco_data.config import Config, load
-from ssl4eco_data.errors import Ssl4ecoError
+from ssl4eco_data.errors import ConfigError, Ssl4ecoError
 from ssl4eco_data.pipeline import (
     STAGES,
     Bar,
@@ -42,6 +45,14 @@ from ssl4eco_data.pipeline import (
     stage_named,
     summarise_dataset,
 )
+
+INTERRUPTED = threading.Event()
+CONNECT_TIMEOUT_S = 15
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    INTERRUPTED.set()
+    raise KeyboardInterrupt
 
 
 def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -111,10 +122,22 @@ def task_runner(config: Config) -> Iterator[TaskRunner[Any]]:
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     if kind != "dask":
+        _refuse_absent(kind)
         yield DaskTaskRunner(address=kind)
         return
     with LocalCluster(n_workers=config.run.workers, threads_per_worker=1, dashboard_address=None) as cluster:
         yield DaskTaskRunner(address=cluster.scheduler_address)
+
+
+def _refuse_absent(address: str) -> None:
+    from distributed import Client
+
+    try:
+        Client(address, timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"run.task_runner = {address!r}: no Dask scheduler answers within {CONNECT_TIMEOUT_S} s: {error}"
+        ) from None
 
 
 @flow(name="ssl4eco-dataset", validate_parameters=False)
@@ -125,7 +148,10 @@ def build_dataset(config_path: str) -> str:
     with task_runner(config) as runner:
 
         def run_stage(_config: Config, stage: Stage, _todo: Sequence[Work]) -> Sequence[Result]:
-            return STAGE_FLOWS[stage.name].with_options(task_runner=runner)(config_path)
+            results = STAGE_FLOWS[stage.name].with_options(task_runner=runner)(config_path)
+            if INTERRUPTED.is_set():  # Prefect drops an interrupt that meets a sub-flow at its very end
+                raise KeyboardInterrupt
+            return results
 
         record = build(config, run_stage)
     summary = summarise_dataset(config, record)
@@ -134,15 +160,17 @@ def build_dataset(config_path: str) -> str:
     return str(summary.page)
 
 
-def start_server() -> None:
-    """Start Prefect's temporary server, unless one is configured, deaf to the terminal's Ctrl-C.
+def start_server() -> str:
+    """Address of the server: the configured one, else a temporary one that is started here.
 
-    It shares this process's group: interrupted with it, it would be gone before the flow can end.
+    It is deaf to the terminal's Ctrl-C, because interrupted with this process it would be gone before the
+    flow can end. Its address goes to the workers, or every Dask worker would start a server of its own.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with get_client(sync_client=True) as client:
             client.api_healthcheck()
+            return str(client.api_url)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -157,8 +185,9 @@ def main(arguments: Sequence[str]) -> int:
         if first_pending(config) is None:
             summarise_dataset(config, None).show()
         else:
-            start_server()
-            build_dataset(arguments[0])
+            signal.signal(signal.SIGINT, _interrupt)
+            with temporary_settings({PREFECT_API_URL: start_server()}):
+                build_dataset(arguments[0])
     except (Ssl4ecoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

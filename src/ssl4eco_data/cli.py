@@ -70,7 +70,12 @@ def options(
 
 
 @app.command()
-def build(config: ConfigPath) -> None:
+def build(
+    config: ConfigPath,
+    retry_unreadable: Annotated[
+        bool, typer.Option("--retry-unreadable", help="try again what could not be read before")
+    ] = False,
+) -> None:
     """Build or continue a dataset in this process, without Prefect.
 
     Example: ssl4eco build configs/demo.toml
@@ -80,6 +85,8 @@ def build(config: ConfigPath) -> None:
         from ssl4eco_data.config import load
 
         loaded = load(config)
+        if retry_unreadable:
+            out.print(f"{pipeline.forget_unreadable(loaded)} blocks with unreadable files are tried again")
         pipeline.prepare_archive(loaded)
         record = pipeline.build(loaded, pipeline.run_in_threads)
         pipeline.summarise_dataset(loaded, record).show()

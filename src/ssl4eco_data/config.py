@@ -111,7 +111,6 @@ class RunParameters(Parameters):
         description="'threads', 'dask' (a local cluster), or the address of a running Dask scheduler",
     )
     workers: int = Field(default=2, ge=1, le=1024, description="blocks worked on at a time")
-    block_shards: int = Field(default=1, ge=1, description="shards in a block, the unit of work and of retry")
     retries: int = Field(default=2, ge=0, le=20, description="times a failed block is tried again")
     retry_delay_s: float = Field(default=10.0, ge=0, description="seconds before a block is tried again")
 
@@ -140,7 +139,7 @@ class Config(Parameters):
     @property
     def block_locations(self) -> int:
         """Locations in a block."""
-        return self.store.shard_locations * self.run.block_shards
+        return self.store.shard_locations * self.store.block_shards
 
     def written(self, section: str) -> Any:
         """A section with defaults filled in and paths as the user wrote them.

@@ -16,6 +16,7 @@ from ssl4eco_data import open_dataset, pipeline
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.pipeline import tables
 from tests.conftest import write_tiny_config
+from tests.pipeline.digests import digest
 
 
 @pytest.fixture
@@ -135,3 +136,58 @@ def test_a_wrongly_stated_offset_is_rejected_or_mostly_flagged(
     served = quality[quality["scene_id"] == victim["scene_id"]]
     assert served.empty if carries else (served["offset_jump"] == -1000).mean() > 0.5
     assert (quality.drop(served.index)["offset_jump"] == 0).all()
+
+
+def test_an_archive_that_delivers_nothing_is_an_outage_and_leaves_the_block_pending(
+    tmp_path: Path, own_archive: Path
+) -> None:
+    path = write_tiny_config(tmp_path, own_archive)
+    build(path)
+    before = digest(tmp_path / "dataset")
+    shutil.rmtree(tmp_path / "dataset" / "ledger" / "patches")
+    (own_archive / "sentinel-2-l2a").rename(tmp_path / "away")
+    with pytest.raises(
+        pipeline.BuildError, match=r"3 of 3 blocks of stage patches(.|\n)*none of the \d+ chosen"
+    ):
+        build(path)
+    (tmp_path / "away").rename(own_archive / "sentinel-2-l2a")
+    build(path)
+    assert digest(tmp_path / "dataset") == before
+
+
+def test_unreadable_files_are_tried_again_when_asked(
+    tmp_path: Path, own_archive: Path, built_config: Path
+) -> None:
+    assets = assets_of(own_archive, first_choice(built_config)["scene_id"])
+    swir = assets.get("swir22") or assets["B12"]
+    whole = swir.read_bytes()
+    swir.write_bytes(whole[:100])
+    path = write_tiny_config(tmp_path, own_archive)
+    config = build(path)
+    summary = dict(pipeline.summarise_dataset(config, None).facts)
+    assert int(summary["  missing: unreadable"]) >= 1
+    swir.write_bytes(whole)
+    assert pipeline.first_pending(config) is None
+    assert pipeline.forget_unreadable(config) >= 1
+    build(path)
+    kept = [
+        {name: value for name, value in digest(root / "dataset").items() if not name.startswith("ledger/")}
+        for root in (tmp_path, built_config.parent)
+    ]
+    kept = [{n: v for n, v in each.items() if n != "config.toml"} for each in kept]
+    assert kept[0] == kept[1]
+
+
+def test_an_unexpected_error_names_its_block_and_keeps_the_others(
+    finished_config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def buggy(_config: configuration.Config, block: int) -> pipeline.Outcome:
+        if block == 1:
+            raise ValueError("planted")
+        return pipeline.Outcome(files=())
+
+    config = configuration.load(finished_config)
+    stage = replace(pipeline.stage_named("phenology"), run=buggy)
+    results = pipeline.run_in_threads(config, stage, pipeline.plan(config, stage))
+    assert [r.error for r in results] == ["", "ValueError: planted", ""]
+    assert "stage phenology, block 1" in caplog.text

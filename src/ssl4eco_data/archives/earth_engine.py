@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import shapely
@@ -56,6 +56,15 @@ _INITIALIZE = threading.Lock()
 
 class EarthEngineParameters(Parameters):
     """Earth Engine as the archive; needs the extra ``earthengine`` and a Cloud project."""
+
+    IMAGERY: ClassVar[tuple[str, ...]] = ("kind", "imagery")
+    """What decides the pixels of a scene."""
+    JUDGED: ClassVar[tuple[str, ...]] = (*IMAGERY, "blue_min_usable_fraction")
+    """What decides the candidates and their statistics."""
+
+    def series_fields(self) -> tuple[str, ...]:
+        """The fields that decide the vegetation series."""
+        return ("kind", "vegetation")
 
     kind: Literal["earth_engine"] = Field(default="earth_engine", description="this archive")
     project: str = Field(min_length=1, description="Cloud project that the requests are billed to")

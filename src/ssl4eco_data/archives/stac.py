@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import shapely
@@ -40,6 +40,17 @@ GRID_TOLERANCE_M = 1e-3
 
 class StacParameters(Parameters):
     """A STAC API or a catalogue file as the archive."""
+
+    IMAGERY: ClassVar[tuple[str, ...]] = ("kind", "imagery", "collection")
+    """What decides the pixels of a scene."""
+    JUDGED: ClassVar[tuple[str, ...]] = (*IMAGERY, "blue_min_usable_fraction")
+    """What decides the candidates and their statistics."""
+
+    def series_fields(self) -> tuple[str, ...]:
+        """The fields that decide the vegetation series."""
+        if self.vegetation is None:
+            return (*self.IMAGERY, "vegetation_pixel_m")
+        return ("kind", "vegetation", "vegetation_collection")
 
     kind: Literal["stac"] = Field(default="stac", description="this archive")
     imagery: LocalPath = Field(

@@ -16,6 +16,7 @@ from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import locations_of
 from ssl4eco_data.patches import low_quantile, mean_ndvi, offset_jump
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.outage import refuse_outage
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.store import Layout, read_table, write_block, write_table
 from ssl4eco_data.types import SEASONS, BoolArray, Footprint, Location, Scene, UInt16Array
@@ -72,6 +73,7 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
 
     with ThreadPoolExecutor(READ_THREADS) as pool:
         cuts = dict(zip(wanted, pool.map(cut, wanted), strict=True))
+    refuse_outage([c.failure for c in cuts.values()], "chosen scenes")
     done = {(each.location_id, each.season): c for each, c in cuts.items() if not c.failure}
     present, arrays = _stack(plan, located, done)
     shards = write_block(config.root / tables.PATCHES, plan, block * config.block_locations, arrays, present)

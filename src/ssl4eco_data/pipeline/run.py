@@ -7,6 +7,7 @@ of this process (:func:`run_in_threads`, ``ssl4eco build``) or Prefect tasks (``
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,14 +19,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ArchiveError, Ssl4ecoError, StoreError
 from ssl4eco_data.pipeline.display import Bar
-from ssl4eco_data.pipeline.stage import Stage, Work, execute, pending
+from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
-from ssl4eco_data.store import Mark, clean_temporary, write_atomic
+from ssl4eco_data.store import Ledger, Mark, clean_temporary, write_atomic
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,20 +115,34 @@ def build(
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make dataset.root {root}: {error.strerror}; choose another root") from error
-    clean_temporary(root)
     record = RunRecord(started=clock())
-    try:
-        for stage in STAGES:
-            _do_stage(config, stage, run_stage, record)
-            if stage.name == "check":
+    with _alone(root):
+        clean_temporary(root)
+        try:
+            for stage in STAGES:
+                _do_stage(config, stage, run_stage, record)
+                if stage.name == "check":
+                    record.write(root, clock())
+        finally:
+            if record.stages:
                 record.write(root, clock())
-    finally:
-        if record.stages:
-            record.write(root, clock())
     return record
 
 
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Refuse a second build of the same dataset on this machine; the lock ends with its process."""
+    path = root / "runs" / ".lock"
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise BuildError(f"another build works on {root}; wait for it or stop it, then try again") from None
+
+
 def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunRecord) -> None:
+    drop_surplus(config, stage)
     todo = pending(config, stage)
     if not todo:
         return
@@ -156,16 +174,22 @@ def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[R
             wait=wait_fixed(config.run.retry_delay_s),
             reraise=True,
         )
-        try:
-            return Result(work=work, mark=retrying(execute, config, stage, work))
-        except (Ssl4ecoError, OSError) as error:
-            return Result(work=work, error=describe(error))
+        return Result(work=work, mark=retrying(execute, config, stage, work))
 
     with Bar(stage.title, len(todo), stage.unit) as bar, _pool(config.run.workers) as pool:
         futures = [pool.submit(one, work) for work in todo]
         for future in _completed(futures):
-            bar.advance(failed=bool(future.result().error))
-    return [future.result() for future in futures]
+            bar.advance(failed=future.exception() is not None)
+    return [_result(work, future) for work, future in zip(todo, futures, strict=True)]
+
+
+def _result(work: Work, future: Future[Result]) -> Result:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if not isinstance(error, (Ssl4ecoError, OSError)):
+        logger.error("stage %s, block %d", work.stage, work.block, exc_info=error)
+    return Result(work=work, error=describe(error))
 
 
 def describe(error: BaseException) -> str:
@@ -201,3 +225,16 @@ def status(config: Config) -> Iterator[str]:
             continue
         state = "done" if not left else f"{left} of {total} {stage.unit} pending"
         yield f"{stage.title:<12} {state}"
+
+
+def forget_unreadable(config: Config) -> int:
+    """Take back the marks of blocks with files that could not be read, so that they are tried again."""
+    ledger = Ledger(config.root)
+    found = 0
+    for stage in STAGES:
+        for block in ledger.blocks(stage.name):
+            mark = ledger.read(stage.name, block)
+            if mark and mark.counts.get("unreadable"):
+                ledger.remove(stage.name, block)
+                found += 1
+    return found

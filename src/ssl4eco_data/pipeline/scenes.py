@@ -15,6 +15,7 @@ from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import footprint_polygon, locations_of
 from ssl4eco_data.phenology import cycle_of, season_windows
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.outage import refuse_outage
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.scenes import (
     Candidate,
@@ -52,7 +53,10 @@ def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
         candidate_rows.append(_tag(explain(candidates, config.scenes, choices), location))
         own = cycles.get(location.location_id)
         choice_rows += [_choice_row(location, season, choices, own) for season in SEASONS]
-    return _write(config, block, candidate_rows, _drop_sparse(choice_rows, config.scenes))
+    table = pd.concat(candidate_rows, ignore_index=True)
+    tried = table[table["judged"] | (table["failure"] != "")]
+    refuse_outage(tried["failure"].tolist(), "candidates")
+    return _write(config, block, table, _drop_sparse(choice_rows, config.scenes))
 
 
 def _years(config: Config) -> range:
@@ -163,17 +167,16 @@ CHOICE_DTYPES = {
 }
 
 
-def _write(config: Config, block: int, candidates: list[pd.DataFrame], choices: pd.DataFrame) -> Outcome:
+def _write(config: Config, block: int, candidates: pd.DataFrame, choices: pd.DataFrame) -> Outcome:
     files = (tables.part(config, tables.CANDIDATES, block), tables.part(config, tables.CHOICES, block))
-    every = pd.concat(candidates, ignore_index=True)
-    write_table(files[0], every)
+    write_table(files[0], candidates)
     write_table(files[1], choices)
     return Outcome(
         files=files,
         counts={
-            "candidates": len(every),
-            "judged": int(every["judged"].sum()),
-            "unreadable": int((every["verdict"] == "unreadable").sum()),
+            "candidates": len(candidates),
+            "judged": int(candidates["judged"].sum()),
+            "unreadable": int((candidates["verdict"] == "unreadable").sum()),
             "seasons_found": int(choices["scene_id"].notna().sum()),
             "seasons_missing": int(choices["scene_id"].isna().sum()),
         },

@@ -25,7 +25,8 @@ class Stage:
 
     ``parameters`` and ``inputs`` are what its result depends on besides ``version``: they make the
     fingerprint that decides whether a block is stale. ``run`` does one block and may be called again at
-    any time: it gives the same bytes.
+    any time: it gives the same bytes. ``leaves`` are files, relative to the dataset, that must be there
+    though no checksum of them is kept.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     blocks: Callable[[Config], Sequence[int]]
     inputs: Callable[[Config, int], Any]
     run: Callable[[Config, int], Outcome]
+    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,26 @@ def plan(config: Config, stage: Stage) -> list[Work]:
 def pending(config: Config, stage: Stage) -> list[Work]:
     """The blocks of a stage that have no valid mark in the ledger."""
     ledger = Ledger(config.root)
-    return [w for w in plan(config, stage) if not ledger.is_done(w.stage, w.block, w.fingerprint)]
+    works = plan(config, stage)
+    if not all((config.root / name).is_file() for name in stage.leaves):
+        return works
+    return [w for w in works if not ledger.is_done(w.stage, w.block, w.fingerprint)]
+
+
+def drop_surplus(config: Config, stage: Stage) -> None:
+    """Remove the marks and files of blocks that the stage no longer has."""
+    ledger, wanted = Ledger(config.root), set(stage.blocks(config))
+    for block in ledger.blocks(stage.name):
+        if block not in wanted:
+            mark = ledger.read(stage.name, block)
+            ledger.remove(stage.name, block)
+            for record in mark.files if mark else ():
+                (config.root / record.path).unlink(missing_ok=True)
 
 
 def execute(config: Config, stage: Stage, work: Work) -> Mark:
-    """Do one block and mark it done. Whatever kills it leaves the block pending."""
+    """Do one block and mark it done. Whatever kills it leaves the block pending: its old mark goes first."""
+    Ledger(config.root).remove(work.stage, work.block)
     outcome = stage.run(config, work.block)
     mark = Mark(
         stage=work.stage,

@@ -10,7 +10,7 @@ from ssl4eco_data.archives import Archive
 from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
 from ssl4eco_data.archives.stac import StacArchive
 from ssl4eco_data.config import Config
-from ssl4eco_data.locations import locations_of, sample_locations
+from ssl4eco_data.locations import PointSource, locations_of, sample_locations
 from ssl4eco_data.phenology import derive_cycles, fill_windows, summarise
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.patches import cut_patches, layout
@@ -22,6 +22,7 @@ from ssl4eco_data.store import (
     check_block,
     create,
     read_table,
+    sha256,
     write_atomic,
     write_coordinates,
     write_dataset_block,
@@ -132,6 +133,28 @@ def _written(*sections: str) -> Callable[[Config], Any]:
     return lambda config: [config.written(section) for section in sections]
 
 
+def _archive(config: Config, fields: Sequence[str]) -> Any:
+    """What of the archive decides the data; time-outs, retries and credentials do not.
+
+    With the embedded archive that is its parameters too, wherever it was written.
+    """
+    written = config.written("archive")
+    earth = config.written("simulate")["earth"] if config.simulate else None
+    return [{name: written.get(name) for name in fields}, earth]
+
+
+def _content(place: str) -> str | None:
+    """The checksum of a catalogue on disk; a collection that only a service knows has none."""
+    return sha256(Path(place)) if Path(place).is_file() else None
+
+
+def _layers(config: Config) -> Any:
+    """The checksums of the files that the locations come from."""
+    source, parameters = config.locations.source, config.locations
+    files = (source.points,) if isinstance(source, PointSource) else (source.region, source.land)
+    return [_content(place) for place in (*files, parameters.strata, parameters.tiles) if place]
+
+
 def _done(config: Config, stage: str, block: int) -> Any:
     """The checksums of what an earlier stage left for a block."""
     mark = Ledger(config.root).read(stage, block)
@@ -161,7 +184,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="locations",
         unit="steps",
-        parameters=lambda c: [c.written("locations"), c.patches.size_px],
+        parameters=lambda c: [c.written("locations"), c.patches.size_px, _layers(c)],
         blocks=_once,
         inputs=lambda _c, _b: None,
         run=_locate,
@@ -171,7 +194,12 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="phenology",
         unit="blocks",
-        parameters=lambda c: [c.written("phenology"), c.written("archive"), c.period.vegetation],
+        parameters=lambda c: [
+            c.written("phenology"),
+            c.period.vegetation,
+            _archive(c, c.archive.series_fields()),
+            _content(c.archive.vegetation or c.archive.imagery),
+        ],
         blocks=tables.blocks,
         inputs=_located,
         run=_derive,
@@ -191,7 +219,12 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="scenes",
         unit="blocks",
-        parameters=lambda c: [c.written("scenes"), c.written("archive"), c.period.imagery],
+        parameters=lambda c: [
+            c.written("scenes"),
+            c.period.imagery,
+            _archive(c, c.archive.JUDGED),
+            _content(c.archive.imagery),
+        ],
         blocks=tables.blocks,
         inputs=lambda c, b: [
             _located(c, b),
@@ -215,7 +248,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="patches",
         unit="blocks",
-        parameters=lambda c: [c.written("patches"), c.written("store"), c.written("archive")],
+        parameters=lambda c: [c.written("patches"), c.written("store"), _archive(c, c.archive.IMAGERY)],
         blocks=tables.blocks,
         inputs=_chosen,
         run=_cut,
@@ -252,6 +285,7 @@ STAGES: tuple[Stage, ...] = (
         blocks=_once,
         inputs=lambda c, _b: _done(c, "close", 0),
         run=_report,
+        leaves=("report/index.html",),
     ),
 )
 

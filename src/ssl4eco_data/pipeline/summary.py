@@ -11,6 +11,7 @@ from ssl4eco_data.config import Config
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.display import console, two_columns
 from ssl4eco_data.pipeline.run import RunRecord
+from ssl4eco_data.store import TEMPORARY_SUFFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +57,19 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
     """Counts and sizes of a finished dataset; with ``record``, the times of the run that made it."""
     root = config.root
     located = tables.locations(config)
-    choices = tables.parts(config, tables.CHOICES)
-    found = int(choices["scene_id"].notna().sum())
+    choices = tables.parts(config, tables.CHOICES).merge(
+        tables.parts(config, tables.QUALITY), how="left", on=["location_id", "season"]
+    )
+    unreadable = choices["failure"].fillna("") != ""
+    present = choices["scene_id"].notna() & ~unreadable
+    found = int(present.sum())
     facts = [
         ("locations", f"{len(located)} in {located['biome'].nunique()} biomes"),
         ("seasons found", f"{found} of {len(choices)} ({found / max(len(choices), 1):.0%})"),
     ]
-    reasons = choices.loc[choices["scene_id"].isna(), "reason"].value_counts().sort_index()
+    reasons = choices["reason"].mask(unreadable, "unreadable")[~present].value_counts().sort_index()
     facts += [(f"  missing: {reason}", str(count)) for reason, count in reasons.items()]
-    facts.append(("bytes", _size(sum(f.stat().st_size for f in root.rglob("*") if f.is_file()))))
+    facts.append(("bytes", _size(_bytes(root))))
     if record is None or not record.stages:
         facts.append(("this run", "nothing to do, the dataset is complete"))
     else:
@@ -73,6 +78,12 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
     return Summary(
         title=config.dataset.title, facts=tuple(facts), page=root / "report" / "index.html", root=root
     )
+
+
+def _bytes(root: Path) -> int:
+    """Bytes of the finished files."""
+    files = (f for f in root.rglob("*") if f.is_file() and f.suffix != TEMPORARY_SUFFIX)
+    return sum(f.stat().st_size for f in files)
 
 
 def _size(count: float) -> str:

@@ -6,6 +6,7 @@ from ssl4eco_data.store.block_array import read_dataset_block, write_dataset_blo
 from ssl4eco_data.store.check import Problem, check, check_block, forget
 from ssl4eco_data.store.coordinates import write_coordinates
 from ssl4eco_data.store.files import (
+    TEMPORARY_SUFFIX,
     FileRecord,
     clean_temporary,
     file_record,
@@ -26,6 +27,7 @@ from ssl4eco_data.store.tables import (
 from ssl4eco_data.store.writer import create, write_block
 
 __all__ = [
+    "TEMPORARY_SUFFIX",
     "FileRecord",
     "Layout",
     "Ledger",

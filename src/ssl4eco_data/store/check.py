@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +132,20 @@ class _Shards:
         return "/".join([PATCHES, GROUP, self.name, "c", str(shard), *["0"] * (len(self.chunk_shape) - 1)])
 
 
+def _location_ids(path: Path) -> tuple[str, ...]:
+    stat = path.stat()
+    return _read_location_ids(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=2)
+def _read_location_ids(path: Path, _mtime_ns: int, _size: int) -> tuple[str, ...]:
+    return tuple(pq.read_table(path, columns=["location_id"])["location_id"].to_pylist())
+
+
 def _check_shards(root: Path, mark: Mark) -> Iterator[Problem]:
     """Problems of one block's shards, each naming locations and seasons."""
     try:
-        ids = pq.read_table(root / "locations.parquet", columns=["location_id"])["location_id"].to_pylist()
+        ids = _location_ids(root / "locations.parquet")
         located, chosen = _choices(root, mark.block)
         group = root / PATCHES / GROUP
         arrays = [_Shards.read(group / name) for name in ARRAYS if (group / name).is_dir()]

@@ -32,6 +32,7 @@ class StoreParameters(Parameters):
         le=4096,
         description="locations whose patches, all seasons, share one file per array",
     )
+    block_shards: int = Field(default=1, ge=1, description="shards in a block, the unit of work and of retry")
     compression: Literal["zstd", "lz4"] = Field(
         default="zstd", description="zstd is smaller, lz4 faster to read"
     )
