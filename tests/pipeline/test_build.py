@@ -163,3 +163,9 @@ def test_a_second_build_of_one_dataset_is_refused(finished_config: Path) -> None
     lock = FileLock(finished_config.parent / "dataset" / "runs" / ".lock")
     with lock, pytest.raises(pipeline.BuildError, match="another build works on"):
         build(finished_config)
+
+
+def test_the_artifact_has_facts_and_season_coverage(built_config: Path) -> None:
+    text = pipeline.summarise_dataset(configuration.load(built_config), None).markdown()
+    assert "| locations | 6 in 2 biomes |" in text
+    assert "| Temperate Broadleaf & Mixed Forests | 3/3 | 3/3 | 3/3 | 3/3 |" in text

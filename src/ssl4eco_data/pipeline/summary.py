@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from ssl4eco_data.config import Config
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.display import console, two_columns
 from ssl4eco_data.pipeline.run import RunRecord
 from ssl4eco_data.store import TEMPORARY_SUFFIX
+from ssl4eco_data.types import SEASONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Facts in the order they are shown."""
+    """Facts in the order they are shown; ``coverage`` has a row of patches found for each biome."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
+    coverage: tuple[tuple[str, ...], ...]
     page: Path
     root: Path
 
     def markdown(self) -> str:
-        """As a Markdown table, for a Prefect artifact."""
-        rows = "\n".join(f"| {name} | {value} |" for name, value in self.facts)
-        return f"# {self.title}\n\n| | |\n|---|---|\n{rows}\n\nPage: `{self.page}`\n"
+        """As Markdown tables, for a Prefect artifact."""
+        facts = _markdown_table(("", ""), self.facts)
+        coverage = _markdown_table(("biome", *SEASONS), self.coverage)
+        return f"# {self.title}\n\n{facts}\n\n## Season coverage\n\n{coverage}\n\nPage: `{self.page}`\n"
 
     def show(self) -> None:
         """On the terminal, with the next commands."""
@@ -76,7 +83,28 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
         facts.append(("this run", f"{sum(s['seconds'] for s in record.stages):.1f} s"))
         facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {s['blocks']} blocks") for s in record.stages]
     return Summary(
-        title=config.dataset.title, facts=tuple(facts), page=root / "report" / "index.html", root=root
+        title=config.dataset.title,
+        facts=tuple(facts),
+        coverage=_coverage(choices.assign(present=present), located),
+        page=root / "report" / "index.html",
+        root=root,
+    )
+
+
+def _coverage(choices: pd.DataFrame, located: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """For each biome "found/all" of each season."""
+    both = choices.merge(located[["location_id", "biome"]], on="location_id")
+    every = Counter(zip(both["biome"], both["season"], strict=True))
+    got = both[both["present"]]
+    found = Counter(zip(got["biome"], got["season"], strict=True))
+    biomes = sorted({biome for biome, _ in every})
+    return tuple((b, *(f"{found[b, s]}/{every[b, s]}" for s in SEASONS)) for b in biomes)
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.strip().replace("|", "/") for cell in line) + " |" for line in lines
     )
 
 

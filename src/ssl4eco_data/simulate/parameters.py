@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,18 +22,7 @@ RegionName = Literal[
     "tundra",
     "pampas",
 ]
-ALL_REGIONS: tuple[RegionName, ...] = (
-    "temperate_forest",
-    "boreal_forest",
-    "mediterranean",
-    "monsoon_savanna",
-    "double_cropping",
-    "evergreen_tropics",
-    "desert",
-    "alpine_meadow",
-    "tundra",
-    "pampas",
-)
+ALL_REGIONS: tuple[RegionName, ...] = get_args(RegionName)
 MAX_TILE_KM = 30.0
 MAX_LOCATIONS = 2000
 
