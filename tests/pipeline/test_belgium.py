@@ -10,6 +10,7 @@ import pytest
 from ssl4eco_data import config as configuration
 from ssl4eco_data import open_dataset, pipeline
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.types import YEAR_DAYS
 from tests.conftest import ROOT
 
 LABELS = ROOT / "tests" / "scenes" / "belgium_labels.csv"
@@ -48,3 +49,13 @@ def test_the_store_has_the_bands_of_the_archive_and_no_60_m_ones(belgium: config
     assert dataset["r10"].shape == (4, 4, 4, 32, 32)
     assert dataset["r20"].shape == (4, 4, 6, 16, 16)
     assert int(dataset["r10"].min()) > 0
+
+
+def test_winter_and_summer_crops_are_two_seasons_not_one_between(belgium: configuration.Config) -> None:
+    """Typical peaks lie near real ones: no location is dated by a day on which none of its pixels peaks."""
+    windows = tables.phenology(belgium).set_index("location_id")
+    cycles = tables.parts(belgium, tables.CYCLES)
+    for name, own in cycles.groupby("location_id"):
+        distance = (own["peak"] - windows.loc[name, "peak_day"] + YEAR_DAYS / 2) % YEAR_DAYS - YEAR_DAYS / 2
+        # days since 1 January and days since 1970 differ by whole years, to within a day
+        assert distance.abs().min() < 20, (name, distance.tolist())

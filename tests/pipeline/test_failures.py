@@ -191,3 +191,18 @@ def test_an_unexpected_error_names_its_block_and_keeps_the_others(
     results = pipeline.run_in_threads(config, stage, pipeline.plan(config, stage))
     assert [r.error for r in results] == ["", "ValueError: planted", ""]
     assert "stage phenology, block 1" in caplog.text
+
+
+def test_one_malformed_item_does_not_stop_the_rest(
+    tmp_path: Path, own_archive: Path, built_config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = own_archive / "sentinel-2-l2a.json"
+    catalogue = json.loads(path.read_text())
+    broken, rounded = catalogue["features"][:2]
+    broken["properties"]["eo:cloud_cover"] = "many"
+    rounded["properties"]["eo:cloud_cover"] = 100.00000001
+    path.write_text(json.dumps(catalogue))
+    config = build(write_tiny_config(tmp_path, own_archive))
+    assert broken["id"] in caplog.text
+    assert rounded["id"] not in caplog.text
+    assert broken["id"] not in set(tables.parts(config, tables.CANDIDATES)["scene_id"])

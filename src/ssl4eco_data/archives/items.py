@@ -6,19 +6,24 @@ files that use them.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
+from ssl4eco_data.archives.series import or_failure
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.patches import offset_dn
 from ssl4eco_data.types import Asset, Scene
 
+logger = logging.getLogger(__name__)
 Item = Mapping[str, Any]
+ROUNDING = 1e-4
 _BASELINE_SUFFIX = re.compile(r"_N\d\d\.\d\d$")
 _PRODUCT = re.compile(r"(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})_")
 _TILE = re.compile(r"(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z]{2})")
@@ -41,6 +46,17 @@ def scene_of(item: Item, base: str) -> Scene:
         ) from error
 
 
+def readable_scenes(items: Sequence[Item], base: str) -> list[Scene]:
+    """The scenes of the items that describe one; the others are logged. ArchiveError when none does."""
+    found = [or_failure(partial(scene_of, item, base)) for item in items]
+    failures = [each for each in found if isinstance(each, ArchiveError)]
+    if failures and len(failures) == len(found):
+        raise failures[0]
+    for failure in failures:
+        logger.warning("%s; it is left out", failure)
+    return [each for each in found if isinstance(each, Scene)]
+
+
 def _scene_of(item: Item, base: str) -> Scene:
     properties = item["properties"]
     entries = _entries(item)
@@ -54,13 +70,18 @@ def _scene_of(item: Item, base: str) -> Scene:
         epsg=_epsg(properties, entries),
         tile_west_m=west_m,
         tile_north_m=north_m,
-        cloud_fraction=_number(properties, "eo:cloud_cover") / 100,
+        cloud_fraction=_fraction(_number(properties, "eo:cloud_cover") / 100),
         sun_elevation_deg=_sun_elevation(properties),
         sun_azimuth_deg=_first_number(properties, ("view:sun_azimuth", "s2:mean_solar_azimuth")),
         offset_dn=offset_dn(properties, _raster_band(reflectance)),
         geometry=item["geometry"],
         assets={name: _asset(entry, base) for name, entry in entries.items()},
     )
+
+
+def _fraction(share: float) -> float:
+    """Catalogues overstate 100 % by rounding."""
+    return min(share, 1.0) if share < 1 + ROUNDING else share
 
 
 def item_time(item: Item) -> datetime:

@@ -15,7 +15,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from ssl4eco_data.archives.cog import Access, Pixels, Raster, Signing, epsg_of, read, spread
-from ssl4eco_data.archives.items import scene_of
+from ssl4eco_data.archives.items import readable_scenes, scene_of
 from ssl4eco_data.archives.modis import modis_series
 from ssl4eco_data.archives.s2_series import scene_series
 from ssl4eco_data.archives.sources import ItemSource, source_of
@@ -87,10 +87,13 @@ class StacArchive:
     parameters: StacParameters
 
     def search(self, area: BaseGeometry, start: date, end: date) -> Sequence[Scene]:
-        """Scenes whose footprint meets ``area``, sorted by time, then scene id."""
+        """Scenes whose footprint meets ``area``, sorted by time, then scene id.
+
+        An item that no scene can be made of is logged and left out; ArchiveError when none can be read.
+        """
         source = self._source(self.parameters.imagery)
         items = source.search(self.parameters.collection, area, start, end)
-        scenes = (scene_of(item, source.base) for item in items)
+        scenes = readable_scenes(items, source.base)
         return sorted(scenes, key=lambda scene: (scene.time, scene.scene_id))
 
     def get(self, scene_ids: Sequence[str]) -> Mapping[str, Scene]:

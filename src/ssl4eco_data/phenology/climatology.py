@@ -16,6 +16,8 @@ from ssl4eco_data.types import METRICS, YEAR_DAYS, FloatArray
 
 PEAK = METRICS.index("peak")
 SEASONS_AT_MOST = 2
+YEAR_SLACK = 0.25
+"""Share of a year by which the same season may come early; peaks further apart are not the same season's."""
 CYCLES_FOR_TWO = 1.25
 """Two seasons need more cycles a year than this, and each of them one every other year."""
 
@@ -72,7 +74,7 @@ def split_seasons(peaks: FloatArray, separation: float) -> npt.NDArray[np.int64]
     """0 or 1 for each peak (ascending days): two groups where the two widest gaps of the circle allow it."""
     n = peaks.size
     groups = np.zeros(n, dtype=np.int64)
-    years = np.round((peaks[n - 1] - peaks[0]) / YEAR_DAYS) + 1.0
+    years = np.floor((peaks[n - 1] - peaks[0]) / YEAR_DAYS + YEAR_SLACK) + 1.0
     if n < CYCLES_FOR_TWO * years or n < SEASONS_AT_MOST:
         return groups
     order = np.argsort(peaks % YEAR_DAYS, kind="mergesort")

@@ -91,11 +91,8 @@ class PhenologyParameters(Parameters):
     season_separation_days: float = Field(
         default=60.0, gt=0, lt=180, description="smallest distance between peaks of two seasons of a year"
     )
-    cluster_gap_days: float = Field(
-        default=30.0,
-        gt=0,
-        lt=180,
-        description="pixels whose mid-seasons are further apart are another cluster",
+    cluster_width_days: float = Field(
+        default=60.0, gt=0, lt=360, description="pixels whose dates lie within such a span are one cluster"
     )
     min_cycle_share: float = Field(
         default=0.2, gt=0, le=1, description="smallest share of vegetated pixels that must have cycles"

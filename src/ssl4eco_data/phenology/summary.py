@@ -67,7 +67,7 @@ def summarise(pixels: xr.Dataset, series: xr.Dataset, parameters: PhenologyParam
     Only vegetated pixels whose centre is inside the footprint count (all pixels of the window where the
     footprint is so small that it holds no centre): those with ``mean_value`` of at least the profile's
     ``vegetated_mean``. The dates come from the largest cluster of them by number, pixels being equal in
-    area: pixels whose seasons' middles follow each other within ``cluster_gap_days``, ties to the earlier. A
+    area: the fullest span of ``cluster_width_days`` of the seasons' middles, ties to the earlier. A
     mixture is dated by that cluster alone; if less than ``min_cycle_share`` of the vegetated pixels have
     cycles, the location is ``no_cycle``.
     """
@@ -159,7 +159,7 @@ def _dominant(place: _Place, parameters: PhenologyParameters) -> _Dated | None:
     candidates = np.flatnonzero(cycling)
     typical = climatology(place.date[candidates], place.area[candidates], parameters.season_separation_days)
     middle = typical.anchor[:, 0] + typical.offset[:, 0][:, _MIDS].mean(axis=1)
-    members = _largest_cluster(middle % YEAR_DAYS, parameters.cluster_gap_days)
+    members = _largest_cluster(middle % YEAR_DAYS, parameters.cluster_width_days)
     typical = Climatology(**{name: array[members] for name, array in typical._asdict().items()})
     double = typical.seasons == 2
     second = None
@@ -181,21 +181,17 @@ def _around(days: FloatArray) -> FloatArray:
     return np.asarray((days + 0.5 * YEAR_DAYS) % YEAR_DAYS - 0.5 * YEAR_DAYS)
 
 
-def _largest_cluster(anchor: FloatArray, gap_days: float) -> npt.NDArray[np.int64]:
-    """Numbers of the pixels of the largest cluster on the circle of phases ``anchor``, ascending."""
+def _largest_cluster(anchor: FloatArray, width_days: float) -> npt.NDArray[np.int64]:
+    """Numbers of the pixels in the fullest span of ``width_days`` on the circle of ``anchor``, ascending.
+
+    A span of fixed width, because clusters grown from neighbour to neighbour run through mixed pixels.
+    """
     order = np.argsort(anchor, kind="stable")
     phase = anchor[order]
-    gaps = np.diff(phase, append=phase[0] + YEAR_DAYS)
-    cuts = np.flatnonzero(gaps > gap_days)
-    if cuts.size < 2:
-        return np.arange(anchor.size)
-    # The circle is opened at a cut, so that no cluster lies across its ends.
-    order = np.roll(order, -(cuts[-1] + 1))
-    label = np.cumsum(np.concatenate([[0], (np.roll(gaps, -(cuts[-1] + 1)) > gap_days)[:-1]]))
-    sizes = np.bincount(label)
-    earliest = [anchor[order[label == k]].min() for k in range(sizes.size)]
-    best = min(range(sizes.size), key=lambda k: (-sizes[k], earliest[k]))
-    return np.sort(order[label == best])
+    ends = np.searchsorted(np.concatenate([phase, phase + YEAR_DAYS]), phase + width_days, side="right")
+    counts = np.minimum(ends - np.arange(phase.size), phase.size)
+    start = int(np.argmax(counts))
+    return np.sort(order[(start + np.arange(counts[start])) % phase.size])
 
 
 def _window_row(place: _Place, dated: _Dated | None, parameters: PhenologyParameters) -> dict[str, object]:

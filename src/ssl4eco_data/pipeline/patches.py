@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -74,6 +75,7 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     with ThreadPoolExecutor(READ_THREADS) as pool:
         cuts = dict(zip(wanted, pool.map(cut, wanted), strict=True))
     refuse_outage([c.failure for c in cuts.values()], "chosen scenes")
+    cuts = _without_sparse(cuts, config.scenes.min_seasons)
     done = {(each.location_id, each.season): c for each, c in cuts.items() if not c.failure}
     present, arrays = _stack(plan, located, done)
     shards = write_block(config.root / tables.PATCHES, plan, block * config.block_locations, arrays, present)
@@ -83,6 +85,16 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     flagged = int((table["offset_jump"] != 0).sum())
     counts = {"patches": len(done), "unreadable": len(cuts) - len(done), "offset_jumps": flagged}
     return Outcome(files=(*shards, quality), counts=counts)
+
+
+def _without_sparse(cuts: Mapping[Wanted, Cut], min_seasons: int) -> dict[Wanted, Cut]:
+    """The cuts without those of locations that too few seasons could be read of, which are dropped."""
+    readable = Counter(wanted.location_id for wanted, cut in cuts.items() if not cut.failure)
+    dropped = Cut({}, np.nan, f"dropped: fewer than {min_seasons} seasons of the location could be read")
+    return {
+        wanted: dropped if not cut.failure and readable[wanted.location_id] < min_seasons else cut
+        for wanted, cut in cuts.items()
+    }
 
 
 def _cut(archive: Archive, scene: Scene | None, wanted: Wanted, footprint: Footprint, config: Config) -> Cut:

@@ -248,7 +248,12 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="patches",
         unit="blocks",
-        parameters=lambda c: [c.written("patches"), c.written("store"), _archive(c, c.archive.IMAGERY)],
+        parameters=lambda c: [
+            c.written("patches"),
+            c.written("store"),
+            c.scenes.min_seasons,
+            _archive(c, c.archive.IMAGERY),
+        ],
         blocks=tables.blocks,
         inputs=_chosen,
         run=_cut,
