@@ -45,8 +45,9 @@ lock: $(VENV)/.test ## exact pins from the ranges in pyproject.toml
 	@$(PIP) install 'uv>=0.13,<0.14'
 	@$(BIN)/python tools/lock.py
 
-clean: ## remove the environment, never data
+clean: ## remove the environment and compiled kernels, never data
 	rm -rf $(VENV) .prefect
+	find src -name '*.nb[ic]' -delete
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
