@@ -45,6 +45,37 @@ def test_flow_writes_the_same_bytes_as_the_single_process(
     assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
 
 
+RETRIES = """
+import flows.dataset
+from prefect import flow, task
+from ssl4eco_data.errors import ArchiveError
+
+tries = []
+
+@task(retries=2, retry_delay_seconds=0, retry_condition_fn=flows.dataset._may_help)
+def shaky(transient):
+    tries.append(transient)
+    if tries.count(transient) < 3:
+        raise ArchiveError("slow down", transient=transient)
+
+@flow
+def run():
+    for transient in (True, False):
+        shaky.submit(transient).wait()
+    return None
+
+run()
+print(tries.count(True), tries.count(False))
+"""
+
+
+def test_prefect_tries_transient_failures_again_and_permanent_ones_not(env: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RETRIES], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split()[-2:] == ["3", "1"], done.stderr
+
+
 def test_telemetry_is_off_wherever_the_flow_runs(env: dict[str, str]) -> None:
     code = (
         "import flows.dataset; from prefect.settings import get_current_settings as s;"
