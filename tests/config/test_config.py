@@ -123,3 +123,15 @@ def test_the_configurations_of_the_repository_parse(path: Path) -> None:
     except ConfigError as error:
         if "does not exist" not in str(error):  # inputs outside the repository may be absent
             raise
+
+
+def test_a_root_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "items.json").write_text('{"type": "FeatureCollection", "features": []}')
+    (tmp_path / "out").write_text("a file, not a folder")
+    (tmp_path / "my.toml").write_text(GOOD)
+    command = [sys.executable, "-m", "ssl4eco_data", "build", str(tmp_path / "my.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot make dataset.root" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out").read_text() == "a file, not a folder"

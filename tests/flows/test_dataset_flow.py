@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from flows import dataset
+from ssl4eco_data import config as configuration
+from ssl4eco_data.errors import ConfigError
 from tests.conftest import ROOT, write_tiny_config
 from tests.pipeline.digests import digest
 
@@ -183,3 +186,16 @@ def test_a_scheduler_that_someone_else_started_elsewhere_does_the_work(
         done = run_flow(path, env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert digest(tmp_path / "dataset") == digest(built_config.parent / "dataset")
+
+
+def test_an_absent_scheduler_is_named_before_any_flow_starts(
+    tmp_path: Path, tiny_archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "CONNECT_TIMEOUT_S", 1)
+    path = write_tiny_config(tmp_path, tiny_archive)
+    path.write_text(path.read_text() + 'task_runner = "tcp://127.0.0.1:9"\n')
+    with (
+        pytest.raises(ConfigError, match=r"run\.task_runner = 'tcp://127\.0\.0\.1:9': no Dask scheduler"),
+        dataset.task_runner(configuration.load(path)),
+    ):
+        pass
