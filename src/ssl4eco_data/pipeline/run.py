@@ -10,7 +10,7 @@ import json
 import logging
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -178,7 +178,7 @@ def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[R
 
     with Bar(stage.title, len(todo), stage.unit) as bar, _pool(config.run.workers) as pool:
         futures = [pool.submit(one, work) for work in todo]
-        for future in _completed(futures):
+        for future in as_completed(futures):
             bar.advance(failed=future.exception() is not None)
     return [_result(work, future) for work, future in zip(todo, futures, strict=True)]
 
@@ -206,13 +206,6 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
-
-
-def _completed(futures: Sequence[Future[Result]]) -> Iterator[Future[Result]]:
-    waiting = set(futures)
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from done
 
 
 def status(config: Config) -> Iterator[str]:

@@ -43,6 +43,7 @@ def _once(_config: Config) -> Sequence[int]:
 
 
 def _locate(config: Config, _block: int) -> Outcome:
+    """Sample the locations and place their patches."""
     frame = sample_locations(config.locations, config.patches.size_m)
     path = config.root / tables.LOCATIONS
     write_geo_table(path, frame)
@@ -71,6 +72,7 @@ def _derive(config: Config, block: int) -> Outcome:
 
 
 def _fill(config: Config, _block: int) -> Outcome:
+    """Give season windows to the locations without a cycle of their own."""
     located = tables.locations(config)
     windows = tables.parts(config, tables.WINDOWS)
     filled = fill_windows(windows, located["lon"].to_numpy(), located["lat"].to_numpy(), config.phenology)
