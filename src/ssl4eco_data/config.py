@@ -23,12 +23,12 @@ from ssl4eco_data.archives.earth_engine import EarthEngineParameters
 from ssl4eco_data.archives.stac import StacParameters
 from ssl4eco_data.bands import REFLECTANCE_BANDS
 from ssl4eco_data.errors import ConfigError
-from ssl4eco_data.locations import LocationParameters
+from ssl4eco_data.locations import LocationParameters, WeightParameters
 from ssl4eco_data.phenology import PhenologyParameters
 from ssl4eco_data.scenes import SceneRules
 from ssl4eco_data.simulate import SimulationParameters
 from ssl4eco_data.store import StoreParameters
-from ssl4eco_data.types import LocalPath, Parameters
+from ssl4eco_data.types import SEASONS, LocalPath, Parameters
 
 BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 
@@ -126,6 +126,7 @@ class Config(Parameters):
     scenes: SceneRules = Field(default_factory=SceneRules)
     patches: PatchParameters = Field(default_factory=PatchParameters)
     store: StoreParameters = Field(default_factory=StoreParameters)
+    weights: WeightParameters = Field(default_factory=WeightParameters)
     run: RunParameters = Field(default_factory=RunParameters)
     simulate: SimulateParameters | None = None
 
@@ -135,6 +136,16 @@ class Config(Parameters):
     def root(self) -> Path:
         """The dataset's folder."""
         return Path(self.dataset.root)
+
+    @property
+    def seasons(self) -> tuple[str, ...]:
+        """The season axis: the columns of the points' own dates, else the four seasons."""
+        return self.locations.date_fields or SEASONS
+
+    @property
+    def min_seasons(self) -> int:
+        """Seasons that a location must have to be kept."""
+        return min(self.scenes.min_seasons, len(self.seasons))
 
     @property
     def block_locations(self) -> int:
@@ -155,8 +166,8 @@ class Config(Parameters):
         return tomli_w.dumps(kept)
 
 
-def load(path: Path) -> Config:
-    """The configuration in a TOML file.
+def load(path: Path, *, with_files: bool = True) -> Config:
+    """The configuration in a TOML file; ``with_files=False`` lets input files be absent still.
 
     Raises :class:`~ssl4eco_data.errors.ConfigError` with one readable message for a missing file, a TOML
     mistake, an unknown key (with the nearest known one) or an impossible value.
@@ -169,10 +180,10 @@ def load(path: Path) -> Config:
         raise ConfigError(f"no configuration file {path}{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-    return parse(text, path)
+    return parse(text, path, with_files=with_files)
 
 
-def parse(text: str, path: Path) -> Config:
+def parse(text: str, path: Path, *, with_files: bool = True) -> Config:
     """As :func:`load`, from the file's text; ``path`` names it in errors and anchors relative paths."""
     try:
         data = _with_tuples(tomllib.loads(text))
@@ -187,7 +198,8 @@ def parse(text: str, path: Path) -> Config:
             f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)
         ) from None
     config._written = as_written.model_dump(exclude_none=True)
-    _check_files(config, path)
+    if with_files:
+        _check_files(config, path)
     return config
 
 
@@ -221,7 +233,8 @@ def _check_files(config: Config, path: Path) -> None:
         file = Path(value)
         made = written_first is not None and file.is_relative_to(written_first)
         if not made and not file.exists():
-            raise ConfigError(f"{path}: {key} names a file that does not exist: {value}")
+            hint = "; `ssl4eco fetch-layer` downloads the RESOLVE ecoregions" * (key == "locations.strata")
+            raise ConfigError(f"{path}: {key} names a file that does not exist: {value}{hint}")
         if file.is_dir() and file.suffix != ".gdb":
             raise ConfigError(f"{path}: {key} must name a file, {value} is a folder")
 
@@ -238,7 +251,7 @@ def _local_paths(model: BaseModel, prefix: str = "") -> list[tuple[str, str]]:
             key not in ("dataset.root", "simulate.folder")
             and _is_path(field)
             and value
-            and "://" not in value
+            and Path(value).is_absolute()
         ):
             found.append((key, value))
     return found
