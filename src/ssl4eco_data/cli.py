@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -70,15 +71,85 @@ def options(
 
 
 @app.command()
+def init(
+    region: Annotated[
+        str | None, typer.Option(metavar="FILE", help="polygon file; the whole world without")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option(metavar="N", help="locations to sample; every cell without")
+    ] = None,
+    points: Annotated[
+        str | None, typer.Option(metavar="FILE", help="your own places (lon, lat) instead of a grid")
+    ] = None,
+    strata: Annotated[
+        str | None, typer.Option(metavar="FILE", help="polygon file of ecoregions to sample by")
+    ] = None,
+    strata_field: Annotated[
+        str | None, typer.Option(metavar="NAME", help="its field of strata, where it is not ECO_NAME")
+    ] = None,
+    archive: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="planetary-computer, earth-search, earth-engine, a STAC API's URL or a file"
+        ),
+    ] = "planetary-computer",
+    project: Annotated[str | None, typer.Option(metavar="NAME", help="Cloud project of earth-engine")] = None,
+    start: Annotated[
+        datetime,
+        typer.Option(
+            metavar="DATE", formats=["%Y-%m-%d"], help="first day of the scenes", show_default="2017-01-01"
+        ),
+    ] = datetime(2017, 1, 1),
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="DATE", formats=["%Y-%m-%d"], help="day after the last one; this year's first without"
+        ),
+    ] = None,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="file to write")] = Path("ssl4eco.toml"),
+) -> None:
+    """Write a commented configuration that works as it is; no file is overwritten.
+
+    Example: ssl4eco init --region alps.gpkg --n 5000 --to alps.toml
+    """
+    with _readable():
+        from ssl4eco_data import starter
+
+        last = datetime(datetime.now(UTC).year, 1, 1) if end is None else end
+        try:
+            wishes = starter.Wishes(
+                to=to,
+                start=start.date(),
+                end=last.date(),
+                archive=archive,
+                project=project,
+                region=region,
+                n=n,
+                points=points,
+                strata=strata,
+                strata_field=strata_field,
+            )
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        for line in starter.write(wishes):
+            out.print(line, markup=False)
+
+
+@app.command()
 def build(
     config: ConfigPath,
     retry_unreadable: Annotated[
         bool, typer.Option("--retry-unreadable", help="try again what could not be read before")
     ] = False,
+    until: Annotated[
+        str,
+        typer.Option(metavar="STAGE", help="stop after this stage, e.g. locations, and show what it made"),
+    ] = "report",
 ) -> None:
     """Build or continue a dataset in this process, without Prefect.
 
-    Example: ssl4eco build configs/demo.toml
+    Example: ssl4eco build configs/demo.toml, or ssl4eco build my.toml --until locations
     """
     with _readable():
         from ssl4eco_data import pipeline
@@ -88,7 +159,11 @@ def build(
         if retry_unreadable:
             out.print(f"{pipeline.forget_unreadable(loaded)} blocks with unreadable files are tried again")
         pipeline.prepare_archive(loaded)
-        record = pipeline.build(loaded, pipeline.run_in_threads)
+        record = pipeline.build(loaded, pipeline.run_in_threads, until=until)
+        if until != "report":
+            pipeline.show_sample(loaded)
+            out.print(f"page     {pipeline.write_page(loaded)}")
+            return
         pipeline.summarise_dataset(loaded, record).show()
 
 
@@ -158,6 +233,32 @@ def check(dataset: DatasetPath) -> None:
             print("error: what is there reads back right, but the build is not finished", file=sys.stderr)
             raise typer.Exit(1)
         out.print("every file is there and reads back right")
+
+
+@app.command(name="fetch-layer")
+def fetch_layer(
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="folder of the layer")] = Path("layers"),
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="with archive.kind = earth_engine it comes from there"),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="a copy of the official archive, nearer or reachable")
+    ] = None,
+) -> None:
+    """Fetch RESOLVE Ecoregions 2017, the layer of strata; checked, and recorded at first use.
+
+    Example: ssl4eco fetch-layer --to layers
+    """
+    with _readable():
+        from ssl4eco_data import layers
+        from ssl4eco_data.config import load
+
+        archive = None if config is None else load(config, with_files=False).archive
+        today = datetime.now(UTC).date()
+        fetched = layers.fetch(to, layers.source_for(archive, url), today, out)
+        for line in layers.describe(fetched, config):
+            out.print(line, markup=False)
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ UInt8Array = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius (IUGG)."""
 SNAP_M = 20.0
 """Patch corners sit on this grid: every Sentinel-2 tile origin is a multiple of 20 m."""
 

@@ -20,6 +20,11 @@ GRIDS = {km: MajorTomGrid(km) for km in (1000.0, 100.0, 23.0, 10.0)}
 spacings = st.sampled_from(sorted(GRIDS))
 longitudes = st.floats(-180, 180)
 latitudes = st.floats(-76, 85)
+USED = {
+    *("n_points", "names_sha256", "cols_sha256", "lat_first", "lat_last", "lookups", "antimeridian_R_rows"),
+    *("footprints", "n_lat_divisions", "n_rows", "row_first", "row_last", "cols_equator"),
+    *("rows_with_odd_cols", "cells_in_odd_rows", "sample_rows"),
+}
 
 
 @pytest.fixture(scope="module", params=["1000", "100", "25", "20"])
@@ -74,6 +79,28 @@ def test_footprints_are_those_of_the_reference(reference):
         assert [float(b[0]) for b in grid.bounds(grid.parse(name))] == pytest.approx(bounds, abs=1e-9)
 
 
+def test_rows_are_those_of_the_reference(reference):
+    grid, expected = reference
+    row_names = [f"{k}U" if k >= 0 else f"{-k}D" for k in grid.rows.tolist()]
+    assert len(grid.rows) == expected["n_rows"]
+    assert (row_names[0], row_names[-1]) == (expected["row_first"], expected["row_last"])
+    assert grid.columns[row_names.index("0U")] == expected["cols_equator"]
+    odd = grid.columns[grid.columns % 2 == 1]
+    assert (len(odd), odd.sum()) == (expected["rows_with_odd_cols"], expected["cells_in_odd_rows"])
+    height = grid.row_north_deg - grid.row_south_deg
+    assert 180 / height == pytest.approx(np.full(len(height), expected["n_lat_divisions"]), rel=1e-9)
+    for row, (count, lat, first, last) in expected["sample_rows"].items():
+        i = row_names.index(row)
+        assert (grid.columns[i], repr(float(grid.row_south_deg[i]))) == (count, lat)
+        ends = grid.first_column[i] + [0, grid.columns[i] - 1]
+        assert grid.names(Cells(grid.rows[[i, i]], ends)) == [first, last]
+
+
+def test_no_kind_of_vector_is_left_out(reference):
+    _grid, expected = reference
+    assert set(expected) == USED
+
+
 @pytest.mark.parametrize(("spacing_km", "count"), [(23.0, 963_919), (10.0, 5_094_350)])
 def test_number_of_cells(spacing_km, count):
     assert len(MajorTomGrid(spacing_km)) == count
@@ -117,15 +144,77 @@ def test_a_point_on_a_node_belongs_to_the_cell_to_the_south_west(spacing_km, dat
     assert in_longitudes(west[0], lon[0], east[0])
 
 
-@given(spacings, st.data())
-def test_cells_of_a_row_tile_it(spacing_km, data):
+@pytest.mark.parametrize("spacing_km", [1000.0, 100.0, 23.0])
+def test_a_point_just_past_a_node_belongs_to_its_cell(spacing_km):
+    grid = MajorTomGrid(spacing_km)
+    cells = grid.cells_in_box(-180, -90, 180, 90)
+    lon, lat = grid.corners(cells)
+    lon, lat = np.nextafter(lon, 999), np.nextafter(lat, 999)
+    cells, lon, lat = cells.where(lon <= 180), lon[lon <= 180], lat[lon <= 180]
+    found = grid.cells_of(lon, lat)
+    assert (found.row == cells.row).all()
+    assert (found.column == cells.column).all()
+
+
+@pytest.mark.parametrize("spacing_km", [2000.0, 1000.0, 100.0, 23.0])
+def test_cells_share_their_edges_bit_for_bit(spacing_km):
+    grid = MajorTomGrid(spacing_km)
+    cells = grid.cells_in_box(-180, -90, 180, 90)
+    assert len(cells) == len(grid)
+    west, south, east, north = grid.bounds(cells)
+    row_ends = np.append(cells.row[1:] != cells.row[:-1], True)
+    assert (west[1:] == east[:-1])[~row_ends[:-1]].all()
+    assert (east[row_ends] == west[np.roll(row_ends, 1)] + 360).all()
+    assert (grid.row_north_deg[:-1] == grid.row_south_deg[1:]).all()
+    assert (west < east).all()
+    assert (south < north).all()
+
+
+@pytest.mark.parametrize("spacing_km", [2000.0, 1000.0, 100.0, 23.0])
+def test_areas_of_cells_sum_to_the_area_of_the_band(spacing_km):
+    grid = MajorTomGrid(spacing_km)
+    west, south, east, north = np.radians(grid.bounds(grid.cells_in_box(-180, -90, 180, 90)))
+    bottom, top = np.sin(np.radians([grid.row_south_deg[0], grid.row_north_deg[-1]]))
+    areas = (east - west) * (np.sin(north) - np.sin(south))
+    assert areas.sum() == pytest.approx(2 * math.pi * (top - bottom), rel=1e-12)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([1000.0, 100.0]), longitudes | st.sampled_from([-180.0, 0.0, 180.0]), latitudes)
+def test_every_point_lies_in_one_cell_only(spacing_km, lon, lat):
     grid = GRIDS[spacing_km]
-    lat = data.draw(st.sampled_from(list((grid.row_south_deg + grid.row_north_deg) / 2)))
-    cells = grid.cells_in_box(-180, lat, 180, lat)
-    west, _south, east, _north = grid.bounds(cells)
-    assert (west[1:] == east[:-1]).all()
-    assert (np.diff(west) > 0).all()
-    assert east[-1] - west[0] == pytest.approx(360, abs=1e-9)
+    cells = grid.cells_in_box(-180, -90, 180, 90)
+    west, south, east, north = grid.bounds(cells)
+    in_row = (south < lat) & (lat <= north)
+    holds = np.flatnonzero(in_row & (((west < lon) & (lon <= east)) | (lon + 360 <= east)))
+    assert len(holds) == 1
+    if lon > -180:  # there the reference takes the last cell, also where that starts at +180
+        assert grid.names(cells.where(holds)) == grid.names(grid.cells_of(lon, lat))
+
+
+@pytest.mark.parametrize("spacing_km", [1000.0, 100.0])
+@given(west=st.floats(1, 180), east=st.floats(-180, -1), lats=st.tuples(latitudes, latitudes))
+@settings(max_examples=40)
+def test_a_box_over_the_antimeridian_is_its_two_sides(spacing_km, west, east, lats):
+    grid, (south, north) = GRIDS[spacing_km], sorted(lats)
+    over = grid.cells_in_box(west, south, east, north)
+    # A centre on the antimeridian is in both sides, and comes once.
+    sides = grid.cells_in_boxes([(west, south, 180, north), (-180, south, east, north)])
+    assert grid.names(over) == grid.names(sides)
+    assert len(over) == len(set(grid.names(over)))
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((0, 10, 1, 5), "south_deg must not exceed north_deg, got 10 and 5"),
+        ((-181, 0, 1, 5), "lon_deg must be in .* got -181"),
+        ((0, 0, 1, 90.5), "lat_deg must be in .* got 90.5"),
+    ],
+)
+def test_impossible_boxes_are_refused(box, message):
+    with pytest.raises(ValueError, match=message):
+        GRIDS[100.0].cells_in_box(*box)
 
 
 @settings(max_examples=60)

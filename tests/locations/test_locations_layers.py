@@ -91,12 +91,17 @@ def test_labels_in_near_and_far(tmp_path):
     )
     layer = read_layer(path, FIELDS)
     lon, lat = np.array([5.0, 20.1, 60.0]), np.array([5.0, 5.0, 5.0])
-    table = label_points(layer, FIELDS, lon, lat, 25.0)
+    table, by_nearest, unlabelled = label_points(layer, FIELDS, lon, lat, 25.0)
+    assert (by_nearest, unlabelled) == (1, 1)
     assert table["ecoregion"].tolist() == ["forest", "desert", "none"]
     assert table["biome"].tolist() == ["4", "13", "none"]
     assert table["realm"].tolist() == ["P", "none", "none"]
-    assert label_points(layer, FIELDS, lon, lat, 1.0)["ecoregion"].tolist() == ["forest", "none", "none"]
-    assert label_points(layer, ("", "", "REALM"), lon, lat, 1.0)["biome"].tolist() == ["", "", ""]
+    assert label_points(layer, FIELDS, lon, lat, 1.0).table["ecoregion"].tolist() == [
+        "forest",
+        "none",
+        "none",
+    ]
+    assert label_points(layer, ("", "", "REALM"), lon, lat, 1.0).table["biome"].tolist() == ["", "", ""]
 
 
 def test_boxes_hold_the_layers_and_little_else(tmp_path):
@@ -159,7 +164,8 @@ def test_land_cells_at_23_km_agree_with_natural_earth():
 def test_real_biomes_agree_with_published_points():
     layer = read_layer(real("ecoregions", "resolve_ecoregions2017_simplified5pct.gpkg"), FIELDS)
     table = pd.read_csv(real("ecoregions", "olson2001_points_dplace.csv"))
-    found = label_points(layer, FIELDS, table["lon"].to_numpy(float), table["lat"].to_numpy(float), 25.0)
+    lon, lat = table["lon"].to_numpy(float), table["lat"].to_numpy(float)
+    found = label_points(layer, FIELDS, lon, lat, 25.0).table
     # Olson 2001 also has inland water and ice, which RESOLVE gives to the land around.
     both = (found["biome"] != "none") & ~table["biome_name"].isin(["Inland Water", "Ice"])
     assert both.mean() > 0.97

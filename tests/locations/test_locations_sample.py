@@ -66,8 +66,12 @@ def of_grid(layers, spacing_km=50.0, **more):
     return LocationParameters.model_validate({"source": source, "strata": str(layers / "strata.gpkg")} | more)
 
 
+def sampled(parameters, size_m):
+    return sample_locations(parameters, size_m).table
+
+
 def test_table_of_a_region(layers):
-    frame = sample_locations(of_grid(layers), 2560.0)
+    frame = sampled(of_grid(layers), 2560.0)
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == DTYPES
     assert frame.crs.to_epsg() == 4326
     assert frame["location_id"].is_unique
@@ -82,12 +86,12 @@ def test_table_of_a_region(layers):
 
 
 def test_table_is_the_same_again(layers):
-    first, second = (sample_locations(of_grid(layers), 640.0) for _ in range(2))
+    first, second = (sampled(of_grid(layers), 640.0) for _ in range(2))
     pd.testing.assert_frame_equal(pd.DataFrame(first), pd.DataFrame(second))
 
 
 def test_nouns_of_rows(layers):
-    frame = sample_locations(of_grid(layers), 640.0)
+    frame = sampled(of_grid(layers), 640.0)
     located = locations_of(frame.iloc[3:7])
     assert [loc.location_id for loc in located] == frame["location_id"].tolist()[3:7]
     for loc in located:
@@ -97,7 +101,7 @@ def test_nouns_of_rows(layers):
 
 
 def test_table_survives_parquet(layers, tmp_path):
-    frame = sample_locations(of_grid(layers), 640.0)
+    frame = sampled(of_grid(layers), 640.0)
     frame.to_parquet(tmp_path / "locations.parquet")
     assert locations_of(gpd.read_parquet(tmp_path / "locations.parquet")) == locations_of(frame)
 
@@ -106,9 +110,9 @@ def test_table_survives_parquet(layers, tmp_path):
 def test_allocated_samples_are_exact_and_nested(layers, rule):
     def take(n):
         wanted = {"rule": rule, "n": n, "minimum": 3, "seed": 7}
-        return sample_locations(of_grid(layers, allocation=wanted), 640.0)
+        return sampled(of_grid(layers, allocation=wanted), 640.0)
 
-    every, small, large = sample_locations(of_grid(layers), 640.0), take(10), take(20)
+    every, small, large = sampled(of_grid(layers), 640.0), take(10), take(20)
     assert (len(small), len(large)) == (10, 20)
     assert set(small["location_id"]) < set(large["location_id"]) < set(every["location_id"])
     assert (small["ecoregion"].value_counts() >= 3).all()
@@ -122,7 +126,7 @@ def test_too_few_cells_name_the_spacing_that_gives_enough(layers):
         sample_locations(of_grid(layers, allocation={"rule": "equal", "n": 900}), 640.0)
     finer = float(str(error.value).split("spacing_km = ")[1].split()[0])
     wanted = {"rule": "equal", "n": 900}
-    assert len(sample_locations(of_grid(layers, finer, allocation=wanted), 640.0)) == 900
+    assert len(sampled(of_grid(layers, finer, allocation=wanted), 640.0)) == 900
 
 
 def test_regions_without_land_are_refused(layers):
@@ -136,7 +140,7 @@ def test_regions_without_land_are_refused(layers):
 
 def test_fine_grids_are_computed_near_the_land_only(layers):
     gpd.GeoDataFrame(geometry=[shapely.box(7.0, 46.0, 7.1, 46.1)], crs=4326).to_file(layers / "small.gpkg")
-    frame = sample_locations(
+    frame = sampled(
         LocationParameters(source=GridSource(spacing_km=1.0, land=str(layers / "small.gpkg"))), 640.0
     )
     assert len(frame) == pytest.approx(7.7 * 11.1, rel=0.15)
@@ -155,6 +159,13 @@ def test_grids_too_large_for_memory_are_refused():
         ({"source": {"kind": "points"}}, "points"),
         ({"allocation": {"rule": "equal"}}, "needs n"),
         ({"allocation": {"n": 3}}, "takes every cell"),
+        ({"allocation": {"cap": 3}}, "takes every cell"),
+        (
+            {"allocation": {"rule": "equal", "n": 9, "minimum": 3, "cap": 2}},
+            "at least the minimum of 3, got 2",
+        ),
+        ({"split": {"block_km": 100.0, "buffer_km": 60.0}}, "at most half of block_km"),
+        ({"source": {"kind": "points", "points": "a", "date_fields": ("d", "d")}}, "different columns"),
         ({"split": {"val_fraction": 0.6, "test_fraction": 0.6}}, "must not exceed 1 together"),
         (
             {"source": {"kind": "points", "points": "a.csv"}, "allocation": {"rule": "equal", "n": 3}},
@@ -191,9 +202,127 @@ def test_points_keep_their_labels_and_get_stable_ids(tmp_path):
     assert table["location_id"].tolist() == ["E007.95000_N46.55000", "W000.10000_S46.00000"]
     assert table.columns.tolist() == ["location_id", "lon", "lat", "biome", "plot"]
     assert read_points(path, "plot")["location_id"].tolist() == ["x", "y"]
-    frame = sample_locations(LocationParameters(source=PointSource(points=path, id_field="plot")), 640.0)
-    assert {name: str(kind) for name, kind in frame.dtypes.items()} == DTYPES
+    frame = sampled(LocationParameters(source=PointSource(points=path, id_field="plot")), 640.0)
+    expected = DTYPES | {"plot": "str"}
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == expected
     assert dict(zip(frame["location_id"], frame["biome"], strict=True)) == {"x": "4", "y": "13"}
+
+
+def test_columns_with_a_name_of_ours_are_kept_under_another(layers):
+    path = points_file(
+        layers / "p.csv",
+        lon=[6, 8],
+        lat=[46, 46],
+        split=["a", "b"],
+        size=[1, 2],
+        biome=[4, 13],
+        geometry=[0, 1],
+    )
+    source = {"kind": "points", "points": path}
+    parameters = LocationParameters.model_validate({"source": source, "strata": str(layers / "strata.gpkg")})
+    frame = sampled(parameters, 640.0).sort_values("lon")
+    assert frame["split_given"].tolist() == ["a", "b"]
+    assert frame["size_given"].tolist() == [1, 2]
+    assert frame["biome_given"].tolist() == ["4", "13"]
+    assert frame["biome"].tolist() == ["strata 0", "strata 1"]
+    assert set(frame["split"]) <= {"train", "val", "test", "buffer"}
+    assert frame.columns[-1] == "geometry"
+
+
+def test_points_bring_their_dates(tmp_path):
+    dates = ["2021-06-30", "2020-02-29T13:00:00Z", ""]
+    path = points_file(tmp_path / "p.csv", lon=[7, 8, 9], lat=[46, 47, 48], visit=dates)
+    source = PointSource(points=path, date_fields=("visit",))
+    frame = sampled(LocationParameters(source=source), 640.0).sort_values("lon")
+    assert frame["visit"].dt.strftime("%Y-%m-%d").tolist()[:2] == ["2021-06-30", "2020-02-29"]
+    assert pd.isna(frame["visit"].iloc[2])
+    assert str(frame["visit"].dtype) == "datetime64[ms]"
+    with pytest.raises(ConfigError, match=r"no column 'survey'; its columns are: lon, lat, visit"):
+        read_points(path, date_fields=["survey"])
+    wrong = points_file(tmp_path / "q.csv", lon=[7, 8], lat=[46, 47], visit=["2021-06-30", "30.06.2021"])
+    with pytest.raises(ConfigError, match=r"point 2: visit must be a date like 2021-06-30, got '30.06.2021'"):
+        read_points(wrong, date_fields=["visit"])
+    with pytest.raises(ConfigError, match="'split' has the name of a column of ours; rename it"):
+        taken = points_file(tmp_path / "r.csv", lon=[7], lat=[46], split=["2021-06-30"])
+        sample_locations(LocationParameters(source=PointSource(points=taken, date_fields=("split",))), 640.0)
+
+
+def test_labels_of_mixed_types_become_text(tmp_path):
+    frame = gpd.GeoDataFrame(
+        {"note": ["a", 3, None], "tags": [["x"], ["y", "z"], None]},
+        geometry=gpd.points_from_xy([7, 8, 9], [46, 47, 48]),
+        crs=4326,
+    )
+    frame.to_file(tmp_path / "p.geojson")
+    table = read_points(str(tmp_path / "p.geojson"))
+    table.to_parquet(tmp_path / "out.parquet")
+    assert table["note"].tolist()[:2] == ["a", "3"]
+    assert table["note"].isna().tolist() == [False, False, True]
+
+
+def test_exchanged_coordinates_are_refused_also_when_in_range(tmp_path):
+    # Places in France, Spain, Italy and Algeria, written the wrong way round.
+    lat, lon = [46.0, 40.0, 43.0, 35.0, 48.0], [2.0, -4.0, 12.0, 3.0, 4.0]
+    right, wrong = (tmp_path / name for name in ("right.csv", "wrong.csv"))
+    points_file(right, lon=lon, lat=lat)
+    points_file(wrong, lon=lat, lat=lon)
+    assert len(sampled(LocationParameters(source=PointSource(points=str(right))), 640.0)) == 5
+    source = PointSource(points=str(wrong))
+    with pytest.raises(ConfigError, match=r"look exchanged: [0-9]+% of the 5 points .*check_order = false"):
+        sample_locations(LocationParameters(source=source), 640.0)
+    trusted = source.model_copy(update={"check_order": False})
+    assert len(sampled(LocationParameters(source=trusted), 640.0)) == 5
+
+
+def test_lakes_are_left_out(layers):
+    gpd.GeoDataFrame(geometry=[shapely.box(6, 46, 7, 47)], crs=4326).to_file(layers / "lakes.gpkg")
+    dry = of_grid(layers)
+    wet = dry.model_copy(
+        update={"source": dry.source.model_copy(update={"water": str(layers / "lakes.gpkg")})}
+    )
+    every, without = sampled(dry, 640.0), sampled(wet, 640.0)
+    in_lake = every["lon"].between(6, 7) & every["lat"].between(46, 47)
+    assert in_lake.any()
+    assert set(without["location_id"]) == set(every["location_id"][~in_lake])
+
+
+def test_mended_polygons_and_points_without_one_are_counted(layers):
+    bow_tie = shapely.Polygon([(4, 44), (7, 49), (7, 44), (4, 49)])
+    gpd.GeoDataFrame(
+        {"ECO_NAME": ["a"], "BIOME_NAME": ["a"], "REALM": ["a"]}, geometry=[bow_tie], crs=4326
+    ).to_file(layers / "strata.gpkg")
+    sample = sample_locations(of_grid(layers), 640.0)
+    counts = sample.table["ecoregion"].value_counts()
+    assert sample.counts["mended_polygons"] == 1
+    assert sample.counts["unlabelled"] == counts["none"] > 0
+    assert sample.counts["labelled_by_nearest"] > 0
+
+
+def test_a_sample_that_grows_keeps_its_rows(layers):
+    def take(n, known=()):
+        wanted = {"rule": "equal", "n": n, "seed": 7}
+        return sample_locations(of_grid(layers, allocation=wanted), 640.0, known).table
+
+    small = take(10)
+    grown = take(20, small["location_id"].tolist())
+    assert grown["location_id"].tolist()[:10] == small["location_id"].tolist()
+    assert sorted(grown["location_id"]) == sorted(take(20)["location_id"])
+    appended = grown["location_id"].tolist()[10:]
+    assert appended == [name for name in take(20)["location_id"] if name in appended]
+    other = ["somewhere else", *small["location_id"]]
+    pd.testing.assert_frame_equal(pd.DataFrame(take(20, other)), pd.DataFrame(take(20)))
+    assert (
+        take(20, take(20)["location_id"].tolist())["location_id"].tolist() == take(20)["location_id"].tolist()
+    )
+
+
+def test_known_sample_of_a_grid(layers):
+    # The whole way from the grid to the choice, the same on every machine and Python version.
+    wanted = {"rule": "sqrt", "n": 12, "minimum": 2, "cap": 8, "seed": 3}
+    frame = sampled(of_grid(layers, allocation=wanted), 640.0)
+    first = "105U_15R 104U_16R 101U_13R 103U_14R 105U_13R 105U_11R"
+    last = "101U_11R 100U_10R 102U_9R 103U_10R 105U_9R 102U_8R"
+    assert frame["location_id"].tolist() == [*first.split(), *last.split()]
 
 
 def test_ids_of_extreme_coordinates():
@@ -231,7 +360,7 @@ def test_points_of_plain_parquet(tmp_path):
         ({"lon": [1, 2, 1], "lat": [3, 4, 3]}, r"repeated: E001.00000_N03.00000; keep one row"),
         ({"lon": [1, "x"], "lat": [3, 4]}, "point 2: lon is not a number: 'x'"),
         ({"lon": [1.0, None], "lat": [3, 4]}, "point 2: lon is not a number: .*nan"),
-        ({"x": [1], "y": [3]}, "no column lon and no column lat; its columns are: x, y"),
+        ({"x": [1], "y": [3]}, "no column 'lon' and no column 'lat'; its columns are: x, y"),
         ({"lon": [], "lat": []}, "holds no point"),
     ],
 )
@@ -244,7 +373,7 @@ def test_repeated_and_absent_ids_are_refused(tmp_path):
     path = points_file(tmp_path / "p.csv", lon=[1, 2], lat=[3, 4], plot=["a", "a"])
     with pytest.raises(ConfigError, match="points must differ in plot; repeated: a"):
         read_points(path, "plot")
-    with pytest.raises(ConfigError, match=r"no column 'site' for the ids; its columns are: lon, lat, plot"):
+    with pytest.raises(ConfigError, match=r"no column 'site'; its columns are: lon, lat, plot"):
         read_points(path, "site")
     with pytest.raises(ConfigError, match="no points file"):
         read_points(str(tmp_path / "absent.csv"))
@@ -263,6 +392,6 @@ def test_index_files_of_the_reference_are_read_as_they_are(name, count):
     if not path.exists():
         pytest.skip(f"{path} is absent: set SSL4ECO_SHARED to the shared data")
     source = PointSource(points=str(path), id_field="ind")
-    frame = sample_locations(LocationParameters(source=source), 640.0)
+    frame = sampled(LocationParameters(source=source), 640.0)
     assert len(locations_of(frame)) == count
     assert set(frame["location_id"]) == set(pd.read_csv(path)["ind"].astype(str))

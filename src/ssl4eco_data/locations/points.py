@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,33 +12,35 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.locations.land import on_land
 from ssl4eco_data.locations.polygons import read_vector
 from ssl4eco_data.types import FloatArray
 
 _SHOWN = 5
+_FEWEST, _MOSTLY_SEA, _MOSTLY_LAND = 3, 0.75, 0.9
 
 
-def read_points(path: str, id_field: str = "") -> pd.DataFrame:
+def read_points(path: str, id_field: str = "", date_fields: Sequence[str] = ()) -> pd.DataFrame:
     """``location_id`` str, ``lon``, ``lat`` float64 degrees, then the file's other columns, in its order.
 
     CSV needs columns ``lon`` and ``lat``; GeoJSON, GeoParquet and other vector files may have points instead.
     ``location_id`` is the column ``id_field`` when named, else made of the coordinates
-    (:func:`coordinate_ids`). Raises :class:`~ssl4eco_data.errors.ConfigError` for a missing file or column, a
-    coordinate that is missing or out of range, and duplicated points or ids.
+    (:func:`coordinate_ids`). ``date_fields`` become datetime64 (UTC days, NaT where empty); other columns of
+    mixed or unknown type become text. Raises :class:`~ssl4eco_data.errors.ConfigError` for a missing file or
+    column, a coordinate that is missing or out of range, duplicated points or ids, and text that is no date.
     """
     frame = _with_coordinates(path)
     lon, lat = frame["lon"].to_numpy(np.float64), frame["lat"].to_numpy(np.float64)
     _check_range(path, lon, lat)
     if not id_field:
         ids = coordinate_ids(lon, lat)
-    elif id_field in frame.columns:
-        ids = frame[id_field].astype(str).tolist()
     else:
-        known = ", ".join(str(c) for c in frame.columns)
-        raise ConfigError(f"{path} has no column {id_field!r} for the ids; its columns are: {known}")
+        _check_columns(path, frame, [id_field])
+        ids = frame[id_field].astype(str).tolist()
     _check_unique(path, ids, id_field or "lon, lat (to 0.00001 degrees)")
     _check_unique(path, coordinate_ids(lon, lat), "lon, lat (to 0.00001 degrees)")
-    others = frame.drop(columns=["lon", "lat", "location_id"], errors="ignore")
+    _check_columns(path, frame, date_fields)
+    others = _typed(path, frame.drop(columns=["lon", "lat", "location_id"], errors="ignore"), date_fields)
     start = pd.DataFrame({"location_id": pd.Series(ids, dtype="str"), "lon": lon, "lat": lat})
     return pd.concat([start, others.reset_index(drop=True)], axis=1)
 
@@ -65,10 +68,7 @@ def _with_coordinates(path: str) -> pd.DataFrame:
                 raise ConfigError(f"{path} must hold points, got {', '.join(sorted(set(points.geom_type)))}")
             points = points.to_crs(4326)
             frame = frame.assign(lon=points.x, lat=points.y)
-    absent = [name for name in ("lon", "lat") if name not in frame.columns]
-    if absent:
-        known = ", ".join(str(c) for c in frame.columns)
-        raise ConfigError(f"{path} has no column {' and no column '.join(absent)}; its columns are: {known}")
+    _check_columns(path, frame, ["lon", "lat"])
     if frame.empty:
         raise ConfigError(f"{path} holds no point")
     for name in ("lon", "lat"):
@@ -96,6 +96,40 @@ def _read(path: str) -> pd.DataFrame:
     return table
 
 
+def _check_columns(path: str, frame: pd.DataFrame, wanted: Sequence[str]) -> None:
+    absent = [name for name in wanted if name not in frame.columns]
+    if absent:
+        known = ", ".join(str(c) for c in frame.columns)
+        lacks = " and no column ".join(map(repr, absent))
+        raise ConfigError(f"{path} has no column {lacks}; its columns are: {known}")
+
+
+def _typed(path: str, frame: pd.DataFrame, date_fields: Sequence[str]) -> pd.DataFrame:
+    """Columns with one type each, which a table on disk can hold."""
+    typed = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    dates = {name: _dates(path, name, typed[name]) for name in date_fields}
+    texts = {
+        str(name): column.where(column.isna(), column.astype(str)).astype("str")
+        for name, column in typed.items()
+        if column.dtype == object and name not in dates
+    }
+    return typed.assign(**dates, **texts)
+
+
+def _dates(path: str, name: str, column: pd.Series[Any]) -> pd.Series[Any]:
+    """Whole days, UTC; a time of day is cut off."""
+    kept = column.where(column.isna(), column.astype(str).str.strip())
+    dates = pd.to_datetime(kept, format="ISO8601", errors="coerce", utc=True)
+    wrong = dates.isna() & kept.notna() & (kept != "")
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ConfigError(
+            f"{path}, point {row + 1}: {name} must be a date like 2021-06-30, got {column.iloc[row]!r} "
+            f"({int(wrong.sum())} such points)"
+        )
+    return dates.dt.tz_localize(None).dt.normalize().astype("datetime64[ms]")
+
+
 def _check_range(path: str, lon: FloatArray, lat: FloatArray) -> None:
     wrong = ~((np.abs(lon) <= 180) & (np.abs(lat) <= 90))
     if not wrong.any():
@@ -107,6 +141,23 @@ def _check_range(path: str, lon: FloatArray, lat: FloatArray) -> None:
         f"{path}, point {row + 1}: lon must be in [-180, 180] and lat in [-90, 90], got lon {lon[row]}, "
         f"lat {lat[row]} ({int(wrong.sum())} such points){hint}"
     )
+
+
+def check_order(path: str, lon_deg: FloatArray, lat_deg: FloatArray) -> None:
+    """Refuse points that look as if lon and lat were exchanged: at sea as they are, on land the other way.
+
+    Coordinates of most of Africa, Europe and the Near East are in range either way. At least three points
+    must speak for it. Raises :class:`~ssl4eco_data.errors.ConfigError`.
+    """
+    if len(lon_deg) < _FEWEST or (np.abs(lon_deg) > 90).any():
+        return
+    as_given, exchanged = on_land(lon_deg, lat_deg).mean(), on_land(lat_deg, lon_deg).mean()
+    if as_given < _MOSTLY_SEA and exchanged > _MOSTLY_LAND:
+        raise ConfigError(
+            f"{path}: lon and lat look exchanged: {as_given:.0%} of the {len(lon_deg)} points lie on land, "
+            f"{exchanged:.0%} the other way round; rename the columns, or if they are right set "
+            "locations.source.check_order = false"
+        )
 
 
 def _check_unique(path: str, keys: Sequence[str], what: str) -> None:

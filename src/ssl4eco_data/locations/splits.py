@@ -1,16 +1,23 @@
-"""Training, validation and test locations, by whole spatial blocks."""
+"""Training, validation and test locations, by whole spatial blocks with a strip between them."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from ssl4eco_data.types import FloatArray
+from ssl4eco_data.types import EARTH_RADIUS_KM, FloatArray
 
-_DEGREE_KM = 111.195
-"""Mean length of a degree on the sphere of radius 6 371 km."""
+IntArray = npt.NDArray[np.int64]
+SPLITS = ("test", "val", "train")
+"""In the order in which they keep their places: near an edge a later one gives way to an earlier one."""
+BUFFER = "buffer"
+_DEGREE_KM = math.radians(EARTH_RADIUS_KM)
 
 
 def block_splits(
@@ -18,26 +25,98 @@ def block_splits(
     lat_deg: FloatArray,
     *,
     block_km: float,
+    buffer_km: float,
     val_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> pd.Series:
-    """``train``, ``val`` or ``test`` (str) for each point; every block of ``block_km`` goes to one of them.
+    """``train``, ``val``, ``test`` or ``buffer`` (str) for each point; every block goes to one of the three.
 
-    Blocks are rows of equal height cut into columns of about equal width. A keyed BLAKE2 hash of the block
-    draws its split, so that it is the same on every machine and for every sample. The fractions hold over
-    many blocks only. Neighbours across a block's edge are not kept apart: there is no buffer.
+    Blocks are rows of equal height cut into columns of about equal width, ``block_km`` a side. A keyed BLAKE2
+    hash of the block draws its split, so that it is the same on every machine and for every sample. The
+    fractions hold over many blocks only.
+
+    A training point nearer than ``buffer_km`` (on the sphere) to a block of validation or test, and a
+    validation point nearer than that to a block of test, is ``buffer``. So points of different splits are at
+    least ``buffer_km`` apart, and the split of a point does not depend on which others there are.
     """
-    rows = max(1, round(180 * _DEGREE_KM / block_km))
-    row = np.minimum((lat_deg + 90) / 180 * rows, rows - 1).astype(np.int64)
-    middle = np.radians((row + 0.5) * 180 / rows - 90)
-    columns = np.maximum(1, np.rint(360 * _DEGREE_KM * np.cos(middle) / block_km)).astype(np.int64)
-    column = ((lon_deg + 180) / 360 * columns).astype(np.int64) % columns
+    blocks = _Blocks(round(180 * _DEGREE_KM / block_km) or 1, block_km)
+    fractions = (test_fraction, test_fraction + val_fraction)
+    row, column = blocks.of(lon_deg, lat_deg)
+    rank = _ranks(row, column, fractions, seed)
+    close = np.zeros(len(rank), bool)
+    for at, row, column in blocks.near(lon_deg, lat_deg, buffer_km):
+        stronger = _ranks(row, column, fractions, seed) < rank[at]
+        at, row, column = at[stronger], row[stronger], column[stronger]
+        close[at] |= blocks.distance_km(lon_deg[at], lat_deg[at], row, column) < buffer_km
+    names = np.array([*SPLITS, BUFFER], object)
+    return pd.Series(names[np.where(close, len(SPLITS), rank)], dtype="str", name="split")
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The Earth in ``rows`` of equal height, each in columns of about ``block_km``."""
+
+    rows: int
+    block_km: float
+
+    def columns(self, row: IntArray) -> IntArray:
+        """Number of columns of each row."""
+        middle = np.radians((row + 0.5) * 180 / self.rows - 90)
+        return np.maximum(1, np.rint(360 * _DEGREE_KM * np.cos(middle) / self.block_km)).astype(np.int64)
+
+    def of(self, lon_deg: FloatArray, lat_deg: FloatArray) -> tuple[IntArray, IntArray]:
+        """(row, column) of each point."""
+        row = np.minimum((lat_deg + 90) / 180 * self.rows, self.rows - 1).astype(np.int64)
+        columns = self.columns(row)
+        return row, ((lon_deg + 180) / 360 * columns).astype(np.int64) % columns
+
+    def near(
+        self, lon_deg: FloatArray, lat_deg: FloatArray, reach_km: float
+    ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+        """(points, row, column) of blocks that may lie within ``reach_km`` of them, all of those that do."""
+        if reach_km <= 0:
+            return
+        reach = reach_km / EARTH_RADIUS_KM
+        # The widest longitudes of a spherical cap; all of them when it holds a pole.
+        sine = math.sin(min(reach, math.pi / 2)) / np.maximum(np.cos(np.radians(lat_deg)), 1e-12)
+        wide_deg = np.where(sine < 1, np.degrees(np.arcsin(np.minimum(sine, 1))), 180.0)
+        own, _ = self.of(lon_deg, lat_deg)
+        away = math.ceil(math.degrees(reach) / (180 / self.rows))
+        for row in (own + step for step in range(-away, away + 1)):
+            at = np.flatnonzero((row >= 0) & (row < self.rows))
+            columns = self.columns(row[at])
+            first = np.floor((lon_deg[at] - wide_deg[at] + 180) / 360 * columns).astype(np.int64)
+            last = np.floor((lon_deg[at] + wide_deg[at] + 180) / 360 * columns).astype(np.int64)
+            count = np.minimum(last - first + 1, columns)
+            for step in range(int(count.max(initial=0))):
+                within = count > step
+                yield at[within], row[at][within], (first[within] + step) % columns[within]
+
+    def distance_km(
+        self, lon_deg: FloatArray, lat_deg: FloatArray, row: IntArray, column: IntArray
+    ) -> FloatArray:
+        """Great-circle distance of each point to its block; 0 inside.
+
+        Beside the block the nearest place lies on its nearer meridian, at the latitude where that is nearest
+        to the point, cut to the block's latitudes.
+        """
+        columns = self.columns(row)
+        middle = (column + 0.5) * 360 / columns - 180
+        aside = np.abs((lon_deg - middle + 180) % 360 - 180) - 180 / columns
+        across = np.radians(np.maximum(aside, 0))
+        lat = np.radians(lat_deg)
+        south, north = np.radians(row * 180 / self.rows - 90), np.radians((row + 1) * 180 / self.rows - 90)
+        nearest = np.clip(np.arctan2(np.sin(lat), np.cos(lat) * np.cos(across)), south, north)
+        half = np.sin((lat - nearest) / 2) ** 2 + np.cos(lat) * np.cos(nearest) * np.sin(across / 2) ** 2
+        return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(half, 1))))
+
+
+def _ranks(row: IntArray, column: IntArray, fractions: tuple[float, float], seed: int) -> IntArray:
+    """The place in :data:`SPLITS` of each block."""
     blocks, of_point = np.unique(np.column_stack([row, column]), axis=0, return_inverse=True)
-    draws = np.array([_draw(int(r), int(c), seed) for r, c in blocks])
-    names = np.array(["test", "val", "train"], object)
-    split = names[np.searchsorted([test_fraction, test_fraction + val_fraction], draws, side="right")]
-    return pd.Series(split[of_point.ravel()], dtype="str", name="split")
+    draws = np.array([_draw(r, c, seed) for r, c in blocks.tolist()], np.float64)
+    return np.asarray(np.searchsorted(fractions, draws, side="right")[of_point.ravel()])
 
 
 def _draw(row: int, column: int, seed: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,18 @@ LABELS = ("ecoregion", "biome", "realm")
 NO_STRATUM = "none"
 
 
+class Labels(NamedTuple):
+    """``table`` with the labels; how many points took the ``nearest`` one's, and how many ``none``."""
+
+    table: pd.DataFrame
+    nearest: int
+    none: int
+
+
 def label_points(
     layer: Layer, fields: Sequence[str], lon_deg: FloatArray, lat_deg: FloatArray, max_km: float
-) -> pd.DataFrame:
-    """Columns ``ecoregion``, ``biome``, ``realm`` (str), one row per point.
+) -> Labels:
+    """Columns ``ecoregion``, ``biome``, ``realm`` (str), one row per point, and counts.
 
     ``fields`` are the layer's fields for them, in that order; an empty name gives empty labels. A point in no
     polygon takes the labels of the nearest one within ``max_km`` (geodesic), else ``none``, as does a label
@@ -26,6 +35,7 @@ def label_points(
     feature = owners(layer, lon_deg, lat_deg)
     outside = np.flatnonzero(feature < 0)
     feature[outside], _km = nearest(layer, lon_deg[outside], lat_deg[outside], max_km)
+    lost = int((feature < 0).sum())
     columns = {}
     for label, field in zip(LABELS, fields, strict=True):
         if not field:
@@ -34,7 +44,7 @@ def label_points(
         values = layer.labels[field]
         texts = values.astype(str).where(values.notna(), NO_STRATUM).to_numpy(object)
         columns[label] = np.where(feature < 0, NO_STRATUM, texts[feature])
-    return pd.DataFrame(columns).astype("str")
+    return Labels(pd.DataFrame(columns).astype("str"), len(outside) - lost, lost)
 
 
 def empty_labels(count: int) -> pd.DataFrame:

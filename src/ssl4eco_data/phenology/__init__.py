@@ -4,7 +4,7 @@ from ssl4eco_data.phenology.cycles import derive_cycles, smooth
 from ssl4eco_data.phenology.filling import fill_windows
 from ssl4eco_data.phenology.parameters import IndexProfile, PhenologyParameters
 from ssl4eco_data.phenology.summary import LocationPhenology, summarise
-from ssl4eco_data.phenology.windows import calendar_windows, cycle_of, season_windows
+from ssl4eco_data.phenology.windows import calendar_windows, cycle_of, dated_windows, season_windows
 
 __all__ = [
     "IndexProfile",
@@ -12,6 +12,7 @@ __all__ = [
     "PhenologyParameters",
     "calendar_windows",
     "cycle_of",
+    "dated_windows",
     "derive_cycles",
     "fill_windows",
     "season_windows",

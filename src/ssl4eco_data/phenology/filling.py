@@ -9,10 +9,8 @@ from scipy.spatial import cKDTree
 
 from ssl4eco_data.phenology.parameters import PhenologyParameters
 from ssl4eco_data.phenology.windows import calendar_windows, flatten, window_columns
-from ssl4eco_data.types import FloatArray
+from ssl4eco_data.types import EARTH_RADIUS_KM, FloatArray
 
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius (IUGG)."""
 TIE_KM = 1e-3
 TIES_AT_MOST = 16
 

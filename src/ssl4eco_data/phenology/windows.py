@@ -86,6 +86,18 @@ def season_windows(row: Mapping[str, float], years: Sequence[int]) -> list[Seaso
     return windows
 
 
+def dated_windows(dates: Mapping[str, date | None], reach_days: int) -> list[SeasonWindow]:
+    """A window of ``reach_days`` before and after each label's own date; one without a date has none."""
+    reach = timedelta(days=reach_days)
+    return [
+        SeasonWindow(
+            season=label, year=day.year, start=day - reach, middle=day, end=day + reach + timedelta(days=1)
+        )
+        for label, day in dates.items()
+        if day is not None
+    ]
+
+
 def cycle_of(time_days: float, cycles: pd.DataFrame | None) -> tuple[float, float, float]:
     """(days since greenup, its sigma in days, phase in [0, 1)) of a time in its own year's cycle.
 

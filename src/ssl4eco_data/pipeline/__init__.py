@@ -16,7 +16,7 @@ from ssl4eco_data.pipeline.run import (
 )
 from ssl4eco_data.pipeline.stage import Outcome, Stage, Work, execute, pending, plan
 from ssl4eco_data.pipeline.stages import STAGES, open_archive, stage_named, write_page
-from ssl4eco_data.pipeline.summary import Summary, summarise_dataset
+from ssl4eco_data.pipeline.summary import Summary, show_sample, summarise_dataset
 from ssl4eco_data.store import Mark
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "plan",
     "prepare_archive",
     "run_in_threads",
+    "show_sample",
     "stage_named",
     "status",
     "summarise_dataset",

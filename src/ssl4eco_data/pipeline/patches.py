@@ -20,7 +20,7 @@ from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.outage import refuse_outage
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.store import Layout, read_table, write_block, write_table
-from ssl4eco_data.types import SEASONS, BoolArray, Footprint, Location, Scene, UInt16Array
+from ssl4eco_data.types import BoolArray, Footprint, Location, Scene, UInt16Array
 
 STEADY_BANDS = ("B01", "B02", "B03", "B04", "B11", "B12")
 """Bands whose darkest pixels the seasons move little; leaves move the others by an offset's size."""
@@ -48,7 +48,7 @@ def layout(config: Config) -> Layout:
     """How the patches are laid out; it depends on the number of locations and the configuration alone."""
     return Layout(
         n_locations=len(tables.locations(config)),
-        seasons=SEASONS,
+        seasons=config.seasons,
         size_m=config.patches.size_m,
         bands=config.patches.bands,
         title=config.dataset.title,
@@ -75,7 +75,7 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     with ThreadPoolExecutor(READ_THREADS) as pool:
         cuts = dict(zip(wanted, pool.map(cut, wanted), strict=True))
     refuse_outage([c.failure for c in cuts.values()], "chosen scenes")
-    cuts = _without_sparse(cuts, config.scenes.min_seasons)
+    cuts = _without_sparse(cuts, config.min_seasons)
     done = {(each.location_id, each.season): c for each, c in cuts.items() if not c.failure}
     present, arrays = _stack(plan, located, done)
     shards = write_block(config.root / tables.PATCHES, plan, block * config.block_locations, arrays, present)

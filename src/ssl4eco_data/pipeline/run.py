@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from ssl4eco_data.config import Config
-from ssl4eco_data.errors import ArchiveError, Ssl4ecoError, StoreError
+from ssl4eco_data.errors import ArchiveError, ConfigError, Ssl4ecoError, StoreError
 from ssl4eco_data.pipeline.display import Bar
 from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
@@ -103,14 +103,18 @@ def first_pending(config: Config) -> str | None:
 
 
 def build(
-    config: Config, run_stage: RunStage, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    config: Config,
+    run_stage: RunStage,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    *,
+    until: str = STAGES[-1].name,
 ) -> RunRecord:
-    """Do every pending block of every stage in order, and return what was done.
+    """Do every pending block of every stage in order up to ``until``, and return what was done.
 
     Raises :class:`BuildError` after the first stage with failed blocks, naming them and the way on; what
-    is done stays done, and the same command continues there.
+    is done stays done, and the same command continues there. An unknown stage is a ``ConfigError``.
     """
-    root = config.root
+    root, wanted = config.root, _stages_until(until)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +123,7 @@ def build(
     with _alone(root):
         clean_temporary(root)
         try:
-            for stage in STAGES:
+            for stage in wanted:
                 _do_stage(config, stage, run_stage, record)
                 if stage.name == "check":
                     record.write(root, clock())
@@ -127,6 +131,13 @@ def build(
             if record.stages:
                 record.write(root, clock())
     return record
+
+
+def _stages_until(last: str) -> tuple[Stage, ...]:
+    names = [stage.name for stage in STAGES]
+    if last not in names:
+        raise ConfigError(f"there is no stage {last!r}; the stages are: {', '.join(names)}")
+    return STAGES[: names.index(last) + 1]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -12,15 +12,14 @@ from shapely.geometry import shape
 from ssl4eco_data.archives import Archive
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ArchiveError
-from ssl4eco_data.locations import footprint_polygon, locations_of
-from ssl4eco_data.phenology import cycle_of, season_windows
+from ssl4eco_data.locations import PointSource, footprint_polygon, locations_of
+from ssl4eco_data.phenology import cycle_of, dated_windows, season_windows
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.outage import refuse_outage
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.scenes import (
     Candidate,
     Choice,
-    SceneRules,
     candidates_of,
     choose,
     explain,
@@ -29,7 +28,7 @@ from ssl4eco_data.scenes import (
     with_stats,
 )
 from ssl4eco_data.store import read_table, write_table
-from ssl4eco_data.types import SEASONS, Footprint, Location, PatchStats, Scene, SeasonWindow
+from ssl4eco_data.types import Footprint, Location, PatchStats, Scene, SeasonWindow
 
 NO_WINDOW = "no_window"
 TOO_FEW_SEASONS = "too_few_seasons"
@@ -37,8 +36,8 @@ TOO_FEW_SEASONS = "too_few_seasons"
 
 def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
     """The scenes of every location of a block, all candidates kept with their verdicts."""
-    located = locations_of(tables.rows(config, tables.locations(config), block))
-    phenology = tables.rows(config, tables.phenology(config), block)
+    rows = tables.rows(config, tables.locations(config), block)
+    located, windows = locations_of(rows), _windows(config, rows, block)
     cycles = dict(iter(read_table(tables.part(config, tables.CYCLES, block)).groupby("location_id")))
     areas = {loc.location_id: footprint_polygon(loc.footprint) for loc in located}
     scenes = archive.search(shapely.union_all(list(areas.values())), *config.period.imagery)
@@ -46,17 +45,29 @@ def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
     tree = shapely.STRtree(shapes)
 
     candidate_rows, choice_rows = [], []
-    for location, row in zip(located, phenology.to_dict("records"), strict=True):
+    for location, own_windows in zip(located, windows, strict=True):
         here = [scenes[i] for i in sorted(tree.query(areas[location.location_id], predicate="intersects"))]
-        windows = season_windows({str(k): v for k, v in row.items()}, _years(config))
-        candidates, choices = _choose_for(archive, location, here, windows, config.scenes)
+        candidates, choices = _choose_for(archive, location, here, own_windows, config)
         candidate_rows.append(_tag(explain(candidates, config.scenes, choices), location))
         own = cycles.get(location.location_id)
-        choice_rows += [_choice_row(location, season, choices, own) for season in SEASONS]
+        choice_rows += [_choice_row(location, season, choices, own) for season in config.seasons]
     table = pd.concat(candidate_rows, ignore_index=True)
     tried = table[table["judged"] | (table["failure"] != "")]
     refuse_outage(tried["failure"].tolist(), "candidates")
-    return _write(config, block, table, _drop_sparse(choice_rows, config.scenes))
+    return _write(config, block, table, _drop_sparse(choice_rows, config.min_seasons))
+
+
+def _windows(config: Config, located: pd.DataFrame, block: int) -> Iterable[Sequence[SeasonWindow]]:
+    """Each location's windows: around its own dates where the points brought some, else its seasons'."""
+    source = config.locations.source
+    if isinstance(source, PointSource) and source.date_fields:
+        days = located[list(source.date_fields)].astype(object)
+        for row in days.where(days.notna(), None).to_dict("records"):
+            dates = {str(label): day.date() if day else None for label, day in row.items()}
+            yield dated_windows(dates, source.date_window_days)
+        return
+    for row in tables.rows(config, tables.phenology(config), block).to_dict("records"):
+        yield season_windows({str(k): v for k, v in row.items()}, _years(config))
 
 
 def _years(config: Config) -> range:
@@ -70,8 +81,9 @@ def _choose_for(
     location: Location,
     scenes: Sequence[Scene],
     windows: Sequence[SeasonWindow],
-    rules: SceneRules,
+    config: Config,
 ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
+    rules = config.scenes
     candidates = candidates_of([s for s in scenes if s.epsg == location.footprint.epsg], windows, rules)
     while pending := to_judge(candidates, rules):
         judged = {c.scene.scene_id: c.scene for c in pending}
@@ -79,7 +91,9 @@ def _choose_for(
         candidates = with_failures(with_stats(candidates, stats), failures)
     choices = choose(candidates, rules)
     named = {w.season for w in windows}
-    missing = {s: Choice(season=s, candidate=None, reason=NO_WINDOW) for s in SEASONS if s not in named}
+    missing = {
+        s: Choice(season=s, candidate=None, reason=NO_WINDOW) for s in config.seasons if s not in named
+    }
     none = {s: Choice(season=s, candidate=None, reason="no_candidates") for s in named if s not in choices}
     return candidates, {**choices, **missing, **none}
 
@@ -139,11 +153,11 @@ def _days(time: datetime) -> float:
     return (time - datetime(1970, 1, 1, tzinfo=time.tzinfo)) / timedelta(days=1)
 
 
-def _drop_sparse(rows: list[dict[str, object]], rules: SceneRules) -> pd.DataFrame:
+def _drop_sparse(rows: list[dict[str, object]], min_seasons: int) -> pd.DataFrame:
     """The choices table; a location with too few seasons keeps its rows and loses its scenes."""
     frame = pd.DataFrame(rows, columns=list(CHOICE_DTYPES))
     counts = frame.groupby("location_id")["scene_id"].transform("count")
-    sparse = (counts < rules.min_seasons) & frame["scene_id"].notna()
+    sparse = (counts < min_seasons) & frame["scene_id"].notna()
     kept = ["location_id", "season", "reason"]
     frame.loc[sparse, "reason"] = TOO_FEW_SEASONS
     frame.loc[sparse, [c for c in frame.columns if c not in kept]] = None

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ssl4eco_data.archives import Archive
 from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
 from ssl4eco_data.archives.stac import StacArchive
 from ssl4eco_data.config import Config
-from ssl4eco_data.locations import PointSource, locations_of, sample_locations
+from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.locations import COLUMNS, PointSource, locations_of, sample_locations, sampling_weights
 from ssl4eco_data.phenology import derive_cycles, fill_windows, summarise
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.patches import cut_patches, layout
@@ -43,11 +46,39 @@ def _once(_config: Config) -> Sequence[int]:
 
 
 def _locate(config: Config, _block: int) -> Outcome:
-    """Sample the locations and place their patches."""
-    frame = sample_locations(config.locations, config.patches.size_m)
-    path = config.root / tables.LOCATIONS
-    write_geo_table(path, frame)
-    return Outcome(files=(path,), counts={"locations": len(frame)})
+    """Sample the locations and place their patches; a sample that grows keeps the rows it had."""
+    sample = sample_locations(config.locations, config.patches.size_m, known=tables.known_ids(config))
+    counts = dict(sample.counts)
+    if config.locations.date_fields:
+        counts["dates_outside_imagery"] = _outside_imagery(config, sample.table)
+    path, strata = config.root / tables.LOCATIONS, config.root / tables.STRATA
+    write_geo_table(path, sample.table, {"ssl4eco": {"counts": counts, **_land(config)}})
+    write_table(strata, sample.strata)
+    return Outcome(files=(path, strata), counts={"locations": len(sample.table), **counts})
+
+
+def _land(config: Config) -> dict[str, Any]:
+    """What was taken for land, by name: where the files lie does not decide the data."""
+    source = config.locations.source
+    if isinstance(source, PointSource):
+        return {}
+    named = {"land": source.land, "water": source.water, "region": source.region}
+    names = {key: Path(place).name for key, place in named.items() if place}
+    return {**names, "min_lat_deg": source.min_lat_deg}
+
+
+def _outside_imagery(config: Config, located: pd.DataFrame) -> int:
+    """Dates that the points brought with no day of their window in the imagery's period."""
+    reach = pd.Timedelta(days=_window_days(config) or 0)
+    start, end = map(pd.Timestamp, config.period.imagery)
+    dates = located[list(config.locations.date_fields)].melt()["value"].dropna()
+    outside = ((dates + reach < start) | (dates - reach >= end)).to_numpy(bool)
+    if len(dates) == 0 or outside.all():
+        raise ConfigError(
+            f"none of the {len(dates)} dates of the points lies in the imagery's period, {start:%Y-%m-%d} to "
+            f"{end:%Y-%m-%d}: widen period.imagery_start and period.imagery_end"
+        )
+    return int(outside.sum())
 
 
 def _derive(config: Config, block: int) -> Outcome:
@@ -105,18 +136,19 @@ def _check(config: Config, block: int) -> Outcome:
 
 def _close(config: Config, _block: int) -> Outcome:
     """Write what depends on all locations: coordinates, labels, the configuration."""
+    located, quality = tables.locations(config), tables.parts(config, tables.QUALITY)
+    weights = sampling_weights(located, quality[quality["failure"] == ""], config.weights)
     files = write_coordinates(
         config.root / tables.PATCHES,
         layout(config),
-        locations=tables.locations(config),
+        locations=located[list(COLUMNS)].assign(weight=weights["weight"]),
         phenology=tables.phenology(config),
-        choices=tables.parts(config, tables.CHOICES).merge(
-            tables.parts(config, tables.QUALITY), how="left", on=["location_id", "season"]
-        ),
+        choices=tables.parts(config, tables.CHOICES).merge(quality, how="left", on=["location_id", "season"]),
     )
+    write_table(config.root / tables.WEIGHTS, weights)
     path = config.root / "config.toml"
     write_atomic(path, config.to_toml().encode())
-    return Outcome(files=(*files, path))
+    return Outcome(files=(*files, config.root / tables.WEIGHTS, path))
 
 
 def _report(config: Config, _block: int) -> Outcome:
@@ -153,7 +185,9 @@ def _content(place: str) -> str | None:
 def _layers(config: Config) -> Any:
     """The checksums of the files that the locations come from."""
     source, parameters = config.locations.source, config.locations
-    files = (source.points,) if isinstance(source, PointSource) else (source.region, source.land)
+    files = (
+        (source.points,) if isinstance(source, PointSource) else (source.region, source.land, source.water)
+    )
     return [_content(place) for place in (*files, parameters.strata, parameters.tiles) if place]
 
 
@@ -172,6 +206,17 @@ def _all_done(config: Config, stage: str) -> Any:
 def _located(config: Config, block: int) -> Any:
     columns = ["location_id", "lon", "lat", "epsg", "west", "north"]
     return tables.rows(config, tables.locations(config), block)[columns]
+
+
+def _dates(config: Config, block: int) -> Any:
+    """The dates that a block's points brought."""
+    fields = list(config.locations.date_fields)
+    return [tables.rows(config, tables.locations(config), block)[fields], _window_days(config)]
+
+
+def _window_days(config: Config) -> int | None:
+    source = config.locations.source
+    return source.date_window_days if isinstance(source, PointSource) and source.date_fields else None
 
 
 def _chosen(config: Config, block: int) -> Any:
@@ -230,6 +275,7 @@ STAGES: tuple[Stage, ...] = (
         blocks=tables.blocks,
         inputs=lambda c, b: [
             _located(c, b),
+            _dates(c, b),
             tables.rows(c, tables.phenology(c), b),
             _done(c, "phenology", b),
         ],
@@ -240,7 +286,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="layout",
         unit="steps",
-        parameters=lambda c: [c.written("patches"), c.written("store"), c.dataset.title],
+        parameters=lambda c: [c.written("patches"), c.written("store"), c.dataset.title, c.seasons],
         blocks=_once,
         inputs=lambda c, _b: len(tables.locations(c)),
         run=_lay_out,
@@ -253,7 +299,8 @@ STAGES: tuple[Stage, ...] = (
         parameters=lambda c: [
             c.written("patches"),
             c.written("store"),
-            c.scenes.min_seasons,
+            c.min_seasons,
+            c.seasons,
             _archive(c, c.archive.IMAGERY),
         ],
         blocks=tables.blocks,
@@ -275,7 +322,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         title="close",
         unit="steps",
-        parameters=lambda c: c.to_toml(),
+        parameters=lambda c: [c.to_toml(), _content(c.weights.mountains or "")],
         blocks=_once,
         inputs=lambda c, _b: [
             [_done(c, once, 0) for once in ("locations", "windows", "layout")],

@@ -5,26 +5,30 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from rich.table import Table
 
 from ssl4eco_data.config import Config
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.display import console, two_columns
 from ssl4eco_data.pipeline.run import RunRecord
 from ssl4eco_data.store import TEMPORARY_SUFFIX
-from ssl4eco_data.types import SEASONS
+
+STRATA_SHOWN = 12
+COUNTS = ("available", "asked", "got")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Facts in the order they are shown; ``coverage`` has a row of patches found for each biome."""
+    """Facts in the order they are shown; ``coverage`` has a row of patches found by season for each biome."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
+    seasons: tuple[str, ...]
     coverage: tuple[tuple[str, ...], ...]
     page: Path
     root: Path
@@ -32,7 +36,7 @@ class Summary:
     def markdown(self) -> str:
         """As Markdown tables, for a Prefect artifact."""
         facts = _markdown_table(("", ""), self.facts)
-        coverage = _markdown_table(("biome", *SEASONS), self.coverage)
+        coverage = _markdown_table(("biome", *self.seasons), self.coverage)
         return f"# {self.title}\n\n{facts}\n\n## Season coverage\n\n{coverage}\n\nPage: `{self.page}`\n"
 
     def show(self) -> None:
@@ -46,6 +50,49 @@ class Summary:
         console.print(f"  {command} check {self.root}     read every byte back")
         code = f"import ssl4eco_data as s; print(s.open_dataset('{self.root}'))"
         console.print(f'  {_as_typed("python")} -c "{code}"')
+
+
+def show_sample(config: Config) -> None:
+    """The sample on the terminal: what each stratum got, what was mended on the way."""
+    located, strata = tables.locations(config), tables.strata(config)
+    by = config.locations.allocation.by
+    facts = [("locations", str(len(located)))]
+    facts += [(f"  {split}", str(n)) for split, n in located["split"].value_counts().sort_index().items()]
+    facts += [(words, str(n)) for words, n in _noted(tables.sample_counts(config))]
+    console.print(two_columns(config.dataset.title, facts))
+    table = Table(f"{len(strata)} strata by {by}", box=None)
+    for name in COUNTS:
+        table.add_column(name, justify="right")
+    largest = strata.sort_values(["available", "stratum"], ascending=[False, True], kind="stable")
+    for name, *cells in largest.head(STRATA_SHOWN)[["stratum", *COUNTS]].to_numpy().tolist():
+        table.add_row(name or "(no labels)", *(f"{n:,}" for n in cells))
+    rest = largest.iloc[STRATA_SHOWN:]
+    if len(rest):
+        sums = (f"{rest[name].sum():,}" for name in COUNTS)
+        table.add_row(f"{len(rest)} more", *sums, style="dim")
+    console.print(table)
+    short = int((strata["got"] < strata["asked"]).sum())
+    if short:
+        console.print(f"{short} strata have fewer cells than asked; the others got theirs")
+    if lacking := _lacking_splits(config, located):
+        blocks = f"locations.split.block_km = {config.locations.split.block_km:g}"
+        console.print(f"no location is in {lacking}: {blocks} is too large for this area")
+
+
+def _lacking_splits(config: Config, located: pd.DataFrame) -> str:
+    wanted = {"val": config.locations.split.val_fraction, "test": config.locations.split.test_fraction}
+    got = set(located["split"])
+    return " and ".join(name for name, share in wanted.items() if share and name not in got)
+
+
+def _noted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    said = {
+        "mended_polygons": "invalid polygons mended",
+        "labelled_by_nearest": "outside all polygons, labelled by the nearest",
+        "unlabelled": "outside all polygons, without label",
+        "dates_outside_imagery": "dates outside the imagery's period",
+    }
+    return [(said[name], str(counts[name])) for name in said if counts.get(name)]
 
 
 def _as_typed(command: str) -> str:
@@ -85,20 +132,23 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
     return Summary(
         title=config.dataset.title,
         facts=tuple(facts),
-        coverage=_coverage(choices.assign(present=present), located),
+        seasons=config.seasons,
+        coverage=_coverage(choices.assign(present=present), located, config.seasons),
         page=root / "report" / "index.html",
         root=root,
     )
 
 
-def _coverage(choices: pd.DataFrame, located: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+def _coverage(
+    choices: pd.DataFrame, located: pd.DataFrame, seasons: Sequence[str]
+) -> tuple[tuple[str, ...], ...]:
     """For each biome "found/all" of each season."""
     both = choices.merge(located[["location_id", "biome"]], on="location_id")
     every = Counter(zip(both["biome"], both["season"], strict=True))
     got = both[both["present"]]
     found = Counter(zip(got["biome"], got["season"], strict=True))
     biomes = sorted({biome for biome, _ in every})
-    return tuple((b, *(f"{found[b, s]}/{every[b, s]}" for s in SEASONS)) for b in biomes)
+    return tuple((b, *(f"{found[b, s]}/{every[b, s]}" for s in seasons)) for b in biomes)
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

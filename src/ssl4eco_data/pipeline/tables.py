@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +12,12 @@ import geopandas as gpd
 import pandas as pd
 
 from ssl4eco_data.config import Config
-from ssl4eco_data.store import read_geo_table, read_table
+from ssl4eco_data.errors import StoreError
+from ssl4eco_data.store import read_geo_table, read_table, table_metadata
 
 LOCATIONS = "locations.parquet"
+STRATA = "strata.parquet"
+WEIGHTS = "weights.parquet"
 PHENOLOGY = "phenology.parquet"
 WINDOWS = "phenology/windows"
 CYCLES = "phenology/cycles"
@@ -42,6 +46,24 @@ def locations(config: Config) -> gpd.GeoDataFrame:
     return _read_geo(*_version(config.root / LOCATIONS))
 
 
+def strata(config: Config) -> pd.DataFrame:
+    """What each stratum had and got."""
+    return read_table(config.root / STRATA)
+
+
+def sample_counts(config: Config) -> Mapping[str, int]:
+    """What happened while the locations were sampled, by what it is."""
+    return _counts(*_version(config.root / LOCATIONS))
+
+
+def known_ids(config: Config) -> list[str]:
+    """The ids of an earlier sample in the order of their rows; none when no table can be read."""
+    try:
+        return [str(name) for name in locations(config)["location_id"]]
+    except (FileNotFoundError, StoreError):
+        return []
+
+
 def phenology(config: Config) -> pd.DataFrame:
     """The season windows of all locations, gaps filled."""
     return _read(*_version(config.root / PHENOLOGY))
@@ -66,6 +88,12 @@ def _version(path: Path) -> tuple[Path, int, int]:
 @lru_cache(maxsize=4)
 def _read_geo(path: Path, _mtime_ns: int, _size: int) -> gpd.GeoDataFrame:
     return read_geo_table(path)
+
+
+@lru_cache(maxsize=4)
+def _counts(path: Path, _mtime_ns: int, _size: int) -> Mapping[str, int]:
+    counts: Mapping[str, int] = table_metadata(path).get("ssl4eco", {}).get("counts", {})
+    return counts
 
 
 @lru_cache(maxsize=4)

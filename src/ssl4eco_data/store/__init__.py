@@ -21,6 +21,7 @@ from ssl4eco_data.store.tables import (
     read_geo_table,
     read_table,
     read_tables,
+    table_metadata,
     write_geo_table,
     write_table,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "read_table",
     "read_tables",
     "sha256",
+    "table_metadata",
     "write_atomic",
     "write_block",
     "write_coordinates",

@@ -30,9 +30,10 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
     write_atomic(path, _encode(path, frame, {}))
 
 
-def write_geo_table(path: Path, frame: gpd.GeoDataFrame) -> None:
+def write_geo_table(path: Path, frame: gpd.GeoDataFrame, metadata: Mapping[str, Any] | None = None) -> None:
     """Write a table with a ``geometry`` column in EPSG:4326 as GeoParquet 1.1 (WKB).
 
+    ``metadata`` goes beside ``geo`` into the file's own metadata, each value as JSON.
     https://geoparquet.org/releases/v1.1.0/. Raises ``ValueError`` for another reference system.
     """
     if frame.crs is None or frame.crs.to_epsg() != GEO_EPSG:
@@ -48,7 +49,8 @@ def write_geo_table(path: Path, frame: gpd.GeoDataFrame) -> None:
     plain = pd.DataFrame(frame).assign(
         **{name: shapely.to_wkb(geometry.to_numpy(), flavor="iso", byte_order=1)}
     )
-    write_atomic(path, _encode(path, plain, {"geo": json.dumps(geo, sort_keys=True)}))
+    own = {key: json.dumps(value, sort_keys=True) for key, value in (metadata or {}).items()}
+    write_atomic(path, _encode(path, plain, {**own, "geo": json.dumps(geo, sort_keys=True)}))
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -86,6 +88,17 @@ def read_geo_table(path: Path) -> gpd.GeoDataFrame:
         return gpd.read_parquet(path)
     except (pa.ArrowException, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def table_metadata(path: Path) -> dict[str, Any]:
+    """What :func:`write_geo_table` put into the file's own metadata. Errors as :func:`read_table`."""
+    try:
+        kept = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise _damaged(path, error) from error
+    return {key.decode(): json.loads(value) for key, value in kept.items() if not key.startswith(b"ARROW:")}
 
 
 def _encode(path: Path, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> bytes:
