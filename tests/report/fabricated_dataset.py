@@ -35,6 +35,7 @@ class Place:
     biome: str | None
     status: str = "ok"
     source: str = "own"
+    split: str = "train"
     missing: tuple[tuple[str, str], ...] = ()
 
 
@@ -65,6 +66,7 @@ def fabricate(root: Path, places: tuple[Place, ...] = PLACES, size_px: int = 32)
     title = "Fabricated & tested"
     (root / "config.toml").write_text(f'[dataset]\ntitle = "{title}"\n\n[patches]\nsize_px = {size_px}\n')
     _write(root / "locations.parquet", _locations(places))
+    _write(root / "strata.parquet", _strata(places))
     _write(root / "phenology.parquet", _phenology(places))
     _write(root / "phenology/cycles/00000.parquet", _cycles(places))
     _write(root / "phenology/series/00000.parquet", _series(places, rng))
@@ -95,8 +97,22 @@ def _locations(places: tuple[Place, ...]) -> pd.DataFrame:
             "biome": [p.biome for p in places],
             "realm": "Palearctic",
             "inclusion_probability": 1.0,
-            "split": "train",
+            "split": [p.split for p in places],
             "geometry": b"",
+        }
+    )
+
+
+def _strata(places: tuple[Place, ...]) -> pd.DataFrame:
+    """Two strata with cells enough, and one that has all it was asked for but one."""
+    got = max(len(places) - 3, 0)
+    return pd.DataFrame(
+        {
+            "stratum": ["Alpha <b>heath</b>", "Beta & steppe", "none"],
+            "available": [1000, 2, 20],
+            "asked": [got, 3, 1],
+            "got": [got, 2, 1],
+            "inclusion_probability": [got / 1000, 1.0, 0.05],
         }
     )
 

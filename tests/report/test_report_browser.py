@@ -37,6 +37,11 @@ window.addEventListener("load", () => {
   };
   const seen = (selector) =>
     [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility()).length;
+  const legends = () => [seen("ul.by-biome"), seen("ul.by-split")];
+  const colour = () => getComputedStyle(document.querySelector(".mark.s3")).fill;
+  const colours = [colour(), legends()];
+  document.getElementById("by-split").click();
+  colours.push(colour(), legends());
   const before = [seen(".curve"), seen(".place"), seen("img.true"), seen("img.infrared")];
   choose("biome-select", "1");
   choose("curve-select", "curve-2");
@@ -44,7 +49,7 @@ window.addEventListener("load", () => {
   const after = [seen(".curve"), seen(".place"), seen("img.true"), seen("img.infrared")];
   const images = [...document.images].filter((i) => i.complete && i.naturalWidth > 0).length;
   document.documentElement.dataset.probe = JSON.stringify({
-    before, after, images,
+    before, after, images, colours,
     wide: document.documentElement.scrollWidth > window.innerWidth,
     hidden: document.getElementById("curve-2").hidden,
     requests: performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length,
@@ -65,7 +70,8 @@ def browse(page: Path, profile: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_page_works_in_a_browser(tmp_path: Path) -> None:
     long_name = replace(PLACES[3], biome="Tropical and subtropical grasslands, savannas and shrublands " * 2)
-    page = write_report(fabricate(tmp_path / "dataset", (*PLACES[:3], long_name)))
+    held_out = replace(PLACES[2], split="buffer")
+    page = write_report(fabricate(tmp_path / "dataset", (*PLACES[:2], held_out, long_name)))
     html = page.read_text(encoding="utf-8")
     page.write_text(html.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
     done = browse(page, tmp_path / "profile")
@@ -76,6 +82,7 @@ def test_page_works_in_a_browser(tmp_path: Path) -> None:
     assert "after:[1,1,0,3]" in probe
     assert "images:26" in probe
     assert "hidden:false" in probe
+    assert "colours:[rgb(0, 158, 115),[1,0],rgb(139, 147, 143),[0,1]]" in probe, "by biome, then by split"
     assert "wide:false" in probe, "nothing sticks out on a narrow screen"
     assert "requests:0" in probe
 

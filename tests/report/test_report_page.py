@@ -6,7 +6,6 @@ import base64
 import io
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 import zarr
 from fabricated_dataset import PLACES, Place, fabricate
+from page_reader import Page, number, read
 from PIL import Image
 
 from ssl4eco_data.errors import StoreError
@@ -21,48 +21,7 @@ from ssl4eco_data.report import truth, write_report
 from ssl4eco_data.report.dataset import read_dataset
 from ssl4eco_data.types import METRICS, SEASONS, Footprint
 
-VOID = {"area", "br", "img", "input", "link", "meta"}
 LIMIT_BYTES = 10_000_000
-
-
-class Page(HTMLParser):
-    """Elements of a page; every tag must be closed by its own end tag."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len({name for name, _ in attrs}) == len(attrs), (tag, attrs)
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
-
-    def having(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
-        return [a for t, a in self.elements if t == tag and all(a.get(k) == v for k, v in wanted.items())]
-
-    def in_class(self, tag: str, name: str) -> list[dict[str, str | None]]:
-        return [a for t, a in self.elements if t == tag and name in (a.get("class") or "").split()]
-
-
-def read(root: Path, archive: Path | None = None) -> tuple[str, Page]:
-    html = write_report(root, archive).read_text(encoding="utf-8")
-    return html, Page(html)
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +37,6 @@ def page(made: Path) -> tuple[str, Page]:
 @pytest.fixture
 def copy(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "copy"))
-
-
-def number(html: str, name: str) -> int:
-    found = re.search(rf'id="n-{name}">([\d,]+)<', html)
-    assert found
-    return int(found[1].replace(",", ""))
 
 
 def test_page_is_written_where_it_says_and_the_same_twice(made: Path) -> None:
@@ -223,6 +176,7 @@ def test_text_of_others_is_never_markup(tmp_path: Path) -> None:
         ("scenes/candidates", "No candidates are recorded"),
         ("scenes", "No scenes have been chosen yet"),
         ("patches.zarr", "There are no patches yet"),
+        ("strata.parquet", "There is no table of strata"),
         ("runs", "No run is recorded"),
     ],
 )

@@ -145,8 +145,8 @@ def _axes(x: Scale, y: Scale, low: float, high: float) -> list[Markup]:
         start = _day(datetime(year, 1, 1, tzinfo=UTC))
         if start >= first:
             parts.append(line(x(start), TOP, x(start), BOTTOM, "axis"))
-        left = max(x(start), LEFT)
-        if RIGHT - left > 30:
+        left, right = max(x(start), LEFT), min(x(_day(datetime(year + 1, 1, 1, tzinfo=UTC))), RIGHT)
+        if right - left > 30:
             parts.append(text(left + 3, TOP - 4, str(year)))
     return parts
 

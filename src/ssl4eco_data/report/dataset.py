@@ -19,12 +19,28 @@ from ssl4eco_data.errors import StoreError
 from ssl4eco_data.types import SEASONS
 
 LOCATIONS = "locations.parquet"
+STRATA = "strata.parquet"
+WEIGHTS = "weights.parquet"
 PHENOLOGY = "phenology.parquet"
 CYCLES = "phenology/cycles"
 SERIES = "phenology/series"
 CANDIDATES = "scenes/candidates"
 CHOICES = "scenes/choices"
 QUALITY = "patches/quality"
+NOTES = b"ssl4eco"
+"""Key of the file-level metadata of ``locations.parquet`` that says in JSON what was met on the way."""
+LOCATION_COLUMNS = [
+    "location_id",
+    "lon",
+    "lat",
+    "epsg",
+    "west",
+    "north",
+    "ecoregion",
+    "biome",
+    "split",
+]
+"""Not what the user's points brought: the page does not show it, and it may be large."""
 CHOICE_COLUMNS = [
     "location_id",
     "season",
@@ -44,17 +60,21 @@ UNREADABLE = "unreadable"
 class Dataset:
     """Tables and records of one dataset folder.
 
-    ``locations`` has one row per location in store order, ``biome`` and ``ecoregion`` filled with
-    ``unknown``. ``phenology`` may be empty. ``choices`` has one row per location and season with ``row``
-    (the location's row), ``found`` bool and ``reason`` (empty when found). ``runs`` are the records of
-    ``runs/`` in the order of their start. ``seasons`` are the labels found: the usual ones in their order,
-    then others in the order of the table; ``biomes`` are the names found, the commonest first.
+    ``locations`` has one row per location in store order, ``biome``, ``ecoregion`` and ``split`` filled with
+    ``unknown`` (``split`` is empty where the table has none). ``notes`` are what the locations stage recorded
+    beside them. ``strata``, ``weights`` and ``phenology`` may be empty. ``choices`` has one row per location
+    and season with ``row`` (the location's row), ``found`` bool and ``reason`` (empty when found). ``runs``
+    are the records of ``runs/`` in the order of their start. ``seasons`` are the labels found: the usual ones
+    in their order, then others in the order of the table; ``biomes`` are the names found, commonest first.
     """
 
     root: Path
     config_text: str
     config: Mapping[str, Any]
     locations: pd.DataFrame
+    notes: Mapping[str, Any]
+    strata: pd.DataFrame
+    weights: pd.DataFrame
     phenology: pd.DataFrame
     choices: pd.DataFrame
     runs: tuple[Mapping[str, Any], ...]
@@ -66,6 +86,11 @@ class Dataset:
         """The dataset's name in its configuration, else its folder's."""
         return str(self.config.get("dataset", {}).get("title") or self.root.resolve().name)
 
+    @property
+    def dated(self) -> bool:
+        """Whether the points brought their own dates, so that no season of the vegetation was used."""
+        return bool(self.seasons) and not set(self.seasons) & set(SEASONS)
+
 
 def read_dataset(root: Path) -> Dataset:
     """The dataset in a folder.
@@ -75,21 +100,23 @@ def read_dataset(root: Path) -> Dataset:
     """
     if not (root / LOCATIONS).is_file():
         raise StoreError(f"{root} has no {LOCATIONS}; build the dataset before its report")
-    locations = _plain(root / LOCATIONS)
-    for name in ("biome", "ecoregion"):
-        filled = (
-            locations[name] if name in locations else pd.Series(None, index=locations.index, dtype=object)
-        )
-        locations[name] = filled.fillna("").astype(str).replace("", UNKNOWN)
+    locations = _plain(root / LOCATIONS, LOCATION_COLUMNS)
+    for name, absent in (("biome", UNKNOWN), ("ecoregion", UNKNOWN), ("split", "")):
+        if name in locations:
+            locations[name] = locations[name].fillna("").astype(str).replace("", UNKNOWN)
+        else:
+            locations[name] = absent
     text = _text(root / "config.toml")
-    phenology = _plain(root / PHENOLOGY) if (root / PHENOLOGY).is_file() else pd.DataFrame()
     choices = _choices(root, locations)
     return Dataset(
         root=root,
         config_text=text,
         config=_toml(text, root / "config.toml"),
         locations=locations,
-        phenology=phenology,
+        notes=_notes(root / LOCATIONS),
+        strata=_whole(root / STRATA),
+        weights=_whole(root / WEIGHTS),
+        phenology=_whole(root / PHENOLOGY),
         choices=choices,
         runs=tuple(_json(path) for path in sorted((root / "runs").glob("*.json"))),
         seasons=_seasons([str(s) for s in choices["season"].unique()]),
@@ -190,6 +217,17 @@ def _plain(
     return frame
 
 
+def _whole(path: Path) -> pd.DataFrame:
+    """A Parquet file, empty when it is not there yet."""
+    return _plain(path) if path.is_file() else pd.DataFrame()
+
+
+def _notes(path: Path) -> Mapping[str, Any]:
+    """What the file-level metadata says, empty when it says nothing."""
+    text = (pq.read_schema(path).metadata or {}).get(NOTES)
+    return _parsed(text.decode(), path) if text else {}
+
+
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
@@ -202,8 +240,14 @@ def _toml(text: str, path: Path) -> Mapping[str, Any]:
 
 
 def _json(path: Path) -> Mapping[str, Any]:
+    return _parsed(path.read_text(encoding="utf-8"), path)
+
+
+def _parsed(text: str, path: Path) -> Mapping[str, Any]:
     try:
-        record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: Mapping[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:
-        raise StoreError(f"{path} is not valid JSON: {error}; remove it") from error
+        raise StoreError(
+            f"{path} does not hold valid JSON: {error}; remove the file and build again"
+        ) from error
     return record

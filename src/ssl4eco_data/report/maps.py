@@ -1,4 +1,4 @@
-"""The map of locations: markers by biome over a light picture of the land."""
+"""The map of locations: markers or dots by biome or split over a light picture of the land."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ import pandas as pd
 from markupsafe import Markup
 
 from ssl4eco_data.errors import Ssl4ecoError
+from ssl4eco_data.report.dots import category_class, layer, runs_of, square_side
 from ssl4eco_data.report.images import mask_png
 from ssl4eco_data.report.svg import Scale, element, figure, line, marker, text
 from ssl4eco_data.types import BoolArray
 
 WIDTH = 960.0
+MAX_MARKERS = 2000
+"""More locations than this are drawn as dots."""
+SPLITS = ("train", "val", "test", "buffer")
 MIN_SPAN_DEG = 24.0
 MIN_ASPECT = 2.0
 MARGIN_DEG = 4.0
@@ -54,8 +58,12 @@ def view_of(lon_deg: Sequence[float], lat_deg: Sequence[float]) -> View:
     return View(west_deg=west, south_deg=south, east_deg=east, north_deg=north)
 
 
-def location_map(shown: pd.DataFrame, biomes: Sequence[str]) -> Markup:
-    """Drawing of the locations ``shown`` (columns location_id, lon, lat, biome), markers as in the legend."""
+def location_map(shown: pd.DataFrame, biomes: Sequence[str], splits: Sequence[str]) -> Markup:
+    """Drawing of all locations (columns location_id, lon, lat, biome, split), coloured as in the legends.
+
+    Up to 2000 are markers with tooltips, more are dots. The style sheet chooses between the colours of
+    biomes and of splits.
+    """
     view = view_of(shown["lon"].tolist(), shown["lat"].tolist())
     height = WIDTH * view.height_deg / view.width_deg
     x = Scale(domain=(view.west_deg, view.east_deg), range=(0, WIDTH))
@@ -63,13 +71,55 @@ def location_map(shown: pd.DataFrame, biomes: Sequence[str]) -> Markup:
     land = mask_png(land_mask(view), grey=128, alpha=90)
     children = [element("image", href=land, width=WIDTH, height=height, preserveAspectRatio="none")]
     children += _graticule(view, x, y, height)
-    radius = 8.0 if len(shown) <= 100 else 5.0 if len(shown) <= 500 else 3.0
-    for row in shown.to_dict("records"):
-        title = f"{row['location_id']}: {row['biome']}, {_place(row['lat'], row['lon'])}"
-        children.append(marker(biomes.index(row["biome"]), x(row["lon"]), y(row["lat"]), radius, title))
+    if len(shown) <= MAX_MARKERS:
+        children += _markers(shown, x, y, biomes)
+    else:
+        children += _dots(shown, view, biomes, splits)
     corners = [_place(shown["lat"].agg(end), shown["lon"].agg(end)) for end in ("min", "max")]
     label = f"Map of {len(shown)} locations in {len(biomes)} biomes, from {' to '.join(corners)}"
     return figure(WIDTH, height, label, children, "chart map")
+
+
+def split_class(split: str) -> str:
+    """CSS class of the colour of a split."""
+    return f"s{SPLITS.index(split) if split in SPLITS else len(SPLITS)}"
+
+
+def _markers(shown: pd.DataFrame, x: Scale, y: Scale, biomes: Sequence[str]) -> list[Markup]:
+    radius = 8.0 if len(shown) <= 100 else 5.0 if len(shown) <= 500 else 3.0
+    drawn = []
+    for row in shown.to_dict("records"):
+        split = row["split"]
+        place = _place(row["lat"], row["lon"])
+        title = f"{row['location_id']}: {row['biome']}, {place}{', ' if split else ''}{split}"
+        class_ = split_class(split) if split else ""
+        drawn.append(marker(biomes.index(row["biome"]), x(row["lon"]), y(row["lat"]), radius, title, class_))
+    return drawn
+
+
+def _dots(shown: pd.DataFrame, view: View, biomes: Sequence[str], splits: Sequence[str]) -> list[Markup]:
+    """Squares by biome, and once more by split when there are several.
+
+    Squares are as much wider than high as the projection stretches the ground.
+    """
+    lon, lat = shown["lon"].to_numpy(np.float64), shown["lat"].to_numpy(np.float64)
+    per_deg = WIDTH / view.width_deg
+    right, down = (lon - view.west_deg) * per_deg, (view.north_deg - lat) * per_deg
+    stretch = 1 / np.maximum(np.cos(np.radians(lat)), 1e-9)
+    side = square_side(right / stretch, down)
+    looks = {
+        "biome": {name: category_class(i) for i, name in enumerate(biomes)},
+        "split": {name: split_class(name) for name in splits if len(splits) > 1},
+    }
+    layers = []
+    for column, classes in looks.items():
+        if classes:
+            codes = pd.Index(list(classes)).get_indexer(pd.Index(shown[column]))
+            count = np.bincount(codes, minlength=len(classes))
+            named = [(c, f"{n}: {count[i]:,} locations") for i, (n, c) in enumerate(classes.items())]
+            runs = runs_of(right / side, down / side, stretch, codes.astype(np.int64))
+            layers.append(layer(runs, side, named, f"by-{column}"))
+    return layers
 
 
 @lru_cache(maxsize=4)

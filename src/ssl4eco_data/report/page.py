@@ -12,18 +12,18 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ssl4eco_data.report import counts
+from ssl4eco_data.report import counts, origin, sample
 from ssl4eco_data.report.charts import SOURCES, cloud_columns, season_windows, stacked_columns, swatch
 from ssl4eco_data.report.curves import read_example, vegetation_curve
 from ssl4eco_data.report.dataset import Dataset, build_seconds, open_patches, read_dataset, total_bytes
+from ssl4eco_data.report.dots import category_class
 from ssl4eco_data.report.gallery import gallery
-from ssl4eco_data.report.maps import location_map
+from ssl4eco_data.report.maps import MAX_MARKERS, location_map, split_class
 from ssl4eco_data.report.select import examples, spread
 from ssl4eco_data.report.svg import COLOURS, element, marker
 from ssl4eco_data.report.truth import compare
 from ssl4eco_data.store import write_atomic
 
-MAX_MARKERS = 2000
 MAX_WINDOWS = 60
 MAX_EXAMPLES = 16
 PACKAGES = ("ssl4eco-data", "numpy", "pandas", "xarray", "zarr", "pyarrow", "scipy", "rasterio")
@@ -63,7 +63,7 @@ def render(data: Dataset, archive_truth: Path | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=_percent, words=_words, size=_size, duration=_duration)
-    content = _overview(data) | _drawings(data) | _records(data)
+    content = _overview(data) | _sample(data) | _drawings(data) | _records(data)
     return environment.get_template("page.html.j2").render(
         **content,
         gallery=gallery(data),
@@ -80,6 +80,8 @@ def _overview(data: Dataset) -> dict[str, Any]:
     reasons = sorted(set(data.choices.loc[~data.choices["found"], "reason"]))
     return {
         "title": data.title,
+        "dated": data.dated,
+        "begun": bool(data.config_text) or len(data.phenology) > 0 or len(data.choices) > 0,
         "locations": len(data.locations),
         "seasons": data.seasons,
         "biomes": data.biomes,
@@ -97,14 +99,28 @@ def _overview(data: Dataset) -> dict[str, Any]:
     }
 
 
+def _sample(data: Dataset) -> dict[str, Any]:
+    """The map, how the sample was made, and what its strata got."""
+    splits = sample.split_counts(data.locations["split"])
+    dense = len(data.locations) > MAX_MARKERS
+    return {
+        "map": location_map(data.locations, data.biomes, [name for name, _ in splits]),
+        "dense": dense,
+        "biome_markers": [
+            swatch(category_class(i)) if dense else _legend_marker(i, biome)
+            for i, biome in enumerate(data.biomes)
+        ],
+        "splits": [(swatch(split_class(name)), name, count) for name, count in splits],
+        "made": origin.made(data.config, data.notes),
+        "strata": sample.strata(data),
+        "weights": sample.weights(data),
+    }
+
+
 def _drawings(data: Dataset) -> dict[str, Any]:
-    """The figures, and how many of all locations they show."""
-    on_map = data.locations.iloc[spread(len(data.locations), MAX_MARKERS)]
+    """The figures that follow the map."""
     cloud = counts.clouds(data.root, data.choices)
     return {
-        "map": location_map(on_map, data.biomes),
-        "map_shown": len(on_map),
-        "biome_markers": [_legend_marker(i, biome) for i, biome in enumerate(data.biomes)],
         "season_swatches": [swatch(f"c{i % COLOURS}") for i in range(len(data.seasons))],
         "cloud_swatches": [swatch(f"k{i}") for i in range(3)],
         "months": stacked_columns(counts.acquisitions(data, "month"), data.seasons, "month"),
@@ -118,8 +134,8 @@ def _drawings(data: Dataset) -> dict[str, Any]:
 
 
 def _windows(data: Dataset) -> Markup | None:
-    """Locations evenly over the latitudes."""
-    if not len(data.phenology) or not data.seasons:
+    """Locations evenly over the latitudes; ``None`` where the windows are not there or were not used."""
+    if not len(data.phenology) or not data.seasons or data.dated:
         return None
     rows = data.phenology.merge(data.locations[["location_id", "lat"]], on="location_id")
     rows = rows.sort_values(["lat", "location_id"], kind="stable")

@@ -84,8 +84,8 @@ def rectangle(x: float, y: float, width: float, height: float, class_: str, titl
     return element("rect", *inner, x=x, y=y, width=max(width, 0.0), height=max(height, 0.0), class_=class_)
 
 
-def marker(index: int, x: float, y: float, radius: float, title: str) -> Markup:
-    """The marker of a category: its colour, and one more shape for every seven categories."""
+def marker(index: int, x: float, y: float, radius: float, title: str, also: str = "") -> Markup:
+    """The marker of a category: its colour, and one more shape for every seven; ``also``: further classes."""
     shape = _SHAPES[index // COLOURS % len(_SHAPES)]
     path = shape.format(
         x=number(x),
@@ -97,7 +97,7 @@ def marker(index: int, x: float, y: float, radius: float, title: str) -> Markup:
         n=number(y - radius),
         s=number(y + radius),
     )
-    return element("path", element("title", title), d=path, class_=f"mark c{index % COLOURS}")
+    return element("path", element("title", title), d=path, class_=f"mark c{index % COLOURS} {also}".rstrip())
 
 
 def day_text(day: float) -> str:
