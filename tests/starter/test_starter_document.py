@@ -15,14 +15,17 @@ from pydantic import BaseModel
 from ssl4eco_data import layers
 from ssl4eco_data.config import Config, parse
 from ssl4eco_data.starter import document
-from ssl4eco_data.starter.notes import LEFT_OUT, SHOWN, examples
+from ssl4eco_data.starter.notes import LEFT_OUT, SHOWN, examples, notes
 
 PERIOD = {"imagery_start": date(2018, 3, 1), "imagery_end": date(2024, 1, 1)}
 STAC = {"kind": "stac", "imagery": "https://example.org/v1"}
 ENGINE = {"kind": "earth_engine", "project": "p"}
 SOME = {"rule": "proportional", "n": 500}
 CHOSEN: dict[str, dict[str, Any]] = {
-    "all": {"archive": STAC, "locations": {"source": {"kind": "grid"}, "allocation": {"rule": "all"}}},
+    "all": {
+        "archive": STAC,
+        "locations": {"source": {"kind": "grid", "region": None}, "allocation": {"rule": "all"}},
+    },
     "some": {"archive": STAC, "locations": {"source": {"kind": "grid"}, "allocation": SOME}},
     "points": {"archive": STAC, "locations": {"source": {"kind": "points", "points": "p.csv"}}},
     "engine": {"archive": ENGINE, "locations": {"source": {"kind": "grid"}, "allocation": SOME}},
@@ -110,7 +113,7 @@ def test_a_rule_that_shares_shows_the_cap() -> None:
 def test_what_is_on_was_chosen_or_matters(name: str) -> None:
     config = chosen(name)
     on = dict(flat(tomllib.loads(document(config))))
-    given = dict(flat(config.model_dump(exclude_unset=True)))
+    given = dict(flat(config.model_dump(exclude_unset=True, exclude_none=True)))
     assert set(on) == set(given) | {key for key, _, _ in settings(config) if key in SHOWN}
 
 
@@ -138,6 +141,14 @@ def test_alternatives_are_named() -> None:
     assert 'one of "phenological", "calendar"' in text
     assert 'one of "zstd", "lz4"' in text
     assert "--archive`: planetary-computer, earth-search, earth-engine" in text
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_notes_stand_in_the_file(name: str) -> None:
+    config = chosen(name)
+    words = " ".join(re.sub(r"^# ", "", document(config), flags=re.MULTILINE).split())
+    for key in ("archive", "locations.strata", "locations.source", "locations.allocation", "locations.split"):
+        assert notes(config)[key] in words
 
 
 def test_comments_are_narrow_and_no_line_is_ragged() -> None:

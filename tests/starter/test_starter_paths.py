@@ -75,5 +75,7 @@ def test_a_linked_folder_beside_leads_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "area.gpkg").write_text("another")
     (tmp_path / "near" / "configs").symlink_to(tmp_path / "far" / "configs")
-    written = as_written(str(tmp_path / "far" / "area.gpkg"), tmp_path / "near" / "configs" / "my.toml")
-    assert (tmp_path / "near" / "configs" / written).samefile(tmp_path / "far" / "area.gpkg")
+    configuration = tmp_path / "near" / "configs" / "my.toml"
+    for target in (tmp_path / "far" / "area.gpkg", tmp_path / "near" / "area.gpkg"):
+        written = as_written(str(target), configuration)
+        assert (configuration.parent.resolve() / written).samefile(target)

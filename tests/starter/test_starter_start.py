@@ -182,6 +182,14 @@ def test_nothing_is_overwritten(wish: Make, alps: str) -> None:
     assert wishes.to.read_text() == "mine"
 
 
+def test_a_link_to_nowhere_is_not_followed(wish: Make, plots: str, tmp_path: Path) -> None:
+    wishes = wish(points=plots)
+    wishes.to.symlink_to(tmp_path / "elsewhere.toml")
+    with pytest.raises(ConfigError, match=r"my\.toml is there already"):
+        write(wishes)
+    assert not (tmp_path / "elsewhere.toml").exists()
+
+
 def test_a_missing_folder_is_named(wish: Make, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"no folder {tmp_path / 'absent'}"):
         write(wish(to=tmp_path / "absent" / "my.toml"))
@@ -232,6 +240,7 @@ def test_wishes_that_cannot_be_are_named(wish: Make, asked: dict[str, Any], mess
         ({"strata": "bern.gpkg", "region": "bern.gpkg", "strata_field": "x"}, "no field 'x'"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.crs. was not provided")
 def test_files_that_cannot_serve_are_named(
     wish: Make, tmp_path: Path, asked: dict[str, Any], message: str
 ) -> None:

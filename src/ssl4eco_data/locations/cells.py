@@ -14,8 +14,8 @@ from ssl4eco_data.locations.polygons import Layer, boxes_around, contains, read_
 
 _MAX_CELLS = 5e7
 """About 100 bytes a cell are held while the cells on land are found."""
-_NEAR = 1.005
-"""A spacing within half a per cent of the largest one is near enough."""
+_NEAR, _STEP = 1.005, 1.002
+"""A spacing within half a per cent of the largest one is near enough; less than half of that is a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +52,19 @@ class Area:
 
         Raises :class:`~ssl4eco_data.errors.ConfigError` when no grid that can be computed has so many.
         """
-        enough = at_most_km
-        while (found := self._count(enough)) < n:
-            too_wide, enough = enough, enough * min(0.98, math.sqrt((found + 0.5) / n))
-        if enough == at_most_km:
-            return at_most_km
-        while too_wide / enough > _NEAR:
-            middle = math.sqrt(too_wide * enough)
-            if self._count(middle) < n:
-                too_wide = middle
+        too_wide, enough, tried, middle_next = math.inf, 0.0, at_most_km, False
+        while enough < at_most_km and too_wide > enough * _NEAR:
+            found = self._count(tried)
+            if found >= n:
+                enough = tried
             else:
-                enough = middle
-        shown = float(f"{enough:.4g}")
-        return shown if self._count(shown) >= n else enough
+                too_wide = tried
+            # By area first, a step inside of what is known; half way in between where that misses.
+            by_area = tried * math.sqrt(max(found, 0.5) / n) / _STEP
+            inside = min(max(by_area, enough * _STEP), too_wide / _STEP)
+            tried = float(f"{math.sqrt(too_wide * enough) if middle_next and enough else inside:.4g}")
+            middle_next = not middle_next
+        return enough
 
     def _count(self, spacing_km: float) -> int:
         return len(self.cells(spacing_km)[1])

@@ -57,6 +57,7 @@ _NOTES = {
     "rule stay. Without strata, all cells are one stratum, and every rule spreads its choice evenly. Rule "
     "'all' takes every cell, without n, minimum and cap.",
     "locations.allocation.points": "Points are all taken: the rule stays 'all'.",
+    "locations.split": "Make the blocks much smaller than the region, or all of it falls into one split.",
 }
 
 
