@@ -10,17 +10,17 @@ export PREFECT_LOGGING_LEVEL ?= WARNING
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset report serve pretrain test check format lock clean
+.PHONY: help dataset report serve pretrain test check benchmark format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "make dataset CONFIG=configs/belgium.toml   another configuration"
 
 dataset: $(VENV)/.dataset ## build the dataset of CONFIG (default: the embedded archive) with Prefect
-	@$(BIN)/python -m flows.dataset $(CONFIG)
+	@$(BIN)/python -m flows.dataset "$(CONFIG)"
 
 report: $(VENV)/.dataset ## write the dataset's page again
-	@$(BIN)/ssl4eco report $(CONFIG)
+	@$(BIN)/ssl4eco report "$(CONFIG)"
 
 serve: $(VENV)/.dataset ## Prefect server, work pool, worker and the scheduled deployments
 	@$(BIN)/python -m flows.serve
@@ -36,6 +36,9 @@ check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+benchmark: $(VENV)/.test ## times and memory beside plain code and other libraries (minutes)
+	@$(BIN)/python -m benchmarks.locations
 
 format: $(VENV)/.test ## mend format and lint
 	@$(BIN)/ruff format .

@@ -130,6 +130,15 @@ class Config(Parameters):
     run: RunParameters = Field(default_factory=RunParameters)
     simulate: SimulateParameters | None = None
 
+    @model_validator(mode="after")
+    def _years_of_dates(self) -> Self:
+        if self.locations.date_fields and self.scenes.year_policy != "any":
+            raise ValueError(
+                f"scenes.year_policy = {self.scenes.year_policy!r} is for seasons; with "
+                "locations.source.date_fields each date is of its own year: leave it out"
+            )
+        return self
+
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
@@ -144,8 +153,8 @@ class Config(Parameters):
 
     @property
     def min_seasons(self) -> int:
-        """Seasons that a location must have to be kept."""
-        return min(self.scenes.min_seasons, len(self.seasons))
+        """Seasons that a location must have to be kept; one where points bring as many dates as they like."""
+        return min(self.scenes.min_seasons, 1 if self.locations.date_fields else len(self.seasons))
 
     @property
     def block_locations(self) -> int:

@@ -240,11 +240,94 @@ def test_points_bring_their_dates(tmp_path):
     with pytest.raises(ConfigError, match=r"no column 'survey'; its columns are: lon, lat, visit"):
         read_points(path, date_fields=["survey"])
     wrong = points_file(tmp_path / "q.csv", lon=[7, 8], lat=[46, 47], visit=["2021-06-30", "30.06.2021"])
-    with pytest.raises(ConfigError, match=r"point 2: visit must be a date like 2021-06-30, got '30.06.2021'"):
+    with pytest.raises(ConfigError, match=r"point 2: visit must be a date like 2021-06-30 of .* got '30.06.2021'"):
         read_points(wrong, date_fields=["visit"])
     with pytest.raises(ConfigError, match="'split' has the name of a column of ours; rename it"):
         taken = points_file(tmp_path / "r.csv", lon=[7], lat=[46], split=["2021-06-30"])
         sample_locations(LocationParameters(source=PointSource(points=taken, date_fields=("split",))), 640.0)
+
+
+def table_of(tmp_path, text, name="p.csv", encoding="utf-8"):
+    (tmp_path / name).write_text(text, encoding=encoding)
+    return read_points(str(tmp_path / name))
+
+
+def test_text_is_kept_as_it_is_written(tmp_path):
+    table = table_of(
+        tmp_path,
+        "lon,lat,realm,plot,count,cover\n7,46,NA,0012,3,NA\n8,46,PA,0013,4,0.5\n9,46,,12,5,\n",
+        encoding="utf-8-sig",
+    )
+    assert table["realm"].tolist()[:2] == ["NA", "PA"]
+    assert table["realm"].isna().tolist() == [False, False, True]
+    assert table["plot"].tolist() == ["0012", "0013", "12"]
+    assert table["count"].tolist() == [3, 4, 5]
+    assert np.isnan(table["cover"][0])
+    assert table["cover"][1] == 0.5
+    ids = read_points(str(tmp_path / "p.csv"), "plot")["location_id"]
+    assert ids.tolist() == ["0012", "0013", "12"]
+
+
+def test_ids_of_a_table_of_locations_are_its_own(layers, tmp_path):
+    first = sampled(of_grid(layers), 640.0)
+    first.to_parquet(tmp_path / "l.parquet")
+    source = LocationParameters(source=PointSource(points=str(tmp_path / "l.parquet")))
+    second = sampled(source, 640.0)
+    assert second["location_id"].tolist() == first["location_id"].tolist()
+    second.to_parquet(tmp_path / "l.parquet")
+    third = sampled(source, 640.0)
+    assert {"split_given", "split_given_given"} <= set(third.columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lon,lat,label\n7.9,46.5,12,\n8.0,46.6,13,\n", "each row as long as the header"),
+        ("lon;lat;label\n7.9;46.5;12\n", "not separated by commas: 'lon;lat;label'"),
+        ("location_id,lon,lat\na,7,46\n,8,46\n", "point 2: location_id is empty, and it is the id"),
+    ],
+)
+def test_tables_that_would_be_misread_are_refused(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        table_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("date", ["now", "2021", "9999-12-31", "0001-01-01", "44377", "2021-02-30", "x"])
+def test_what_is_no_date_is_refused(tmp_path, date):
+    path = points_file(tmp_path / "p.csv", lon=[7, 8], lat=[46, 47], visit=["2021-06-30", date])
+    with pytest.raises(ConfigError, match=rf"point 2: visit must be a date .* got '{date}'"):
+        read_points(path, date_fields=["visit"])
+
+
+def test_dates_of_other_files(tmp_path):
+    days = pd.to_datetime(["2021-06-30 23:00", None])
+    plain = pd.DataFrame({"lon": [7, 8], "lat": [46, 47], "whole": [20210630, None], "day": days})
+    plain.to_parquet(tmp_path / "p.parquet")
+    table = read_points(str(tmp_path / "p.parquet"), date_fields=["whole", "day"])
+    for name in ("whole", "day"):
+        assert table[name].tolist() == [pd.Timestamp("2021-06-30"), pd.NaT]
+
+
+def test_points_without_a_point_are_refused(tmp_path):
+    frame = gpd.GeoDataFrame({"a": [1, 2]}, geometry=[shapely.Point(1, 2), None], crs=4326)
+    frame.to_file(tmp_path / "p.gpkg")
+    with pytest.raises(ConfigError, match="must hold one point a row, got nothing"):
+        read_points(str(tmp_path / "p.gpkg"))
+
+
+def test_a_label_that_is_missing_is_its_own_stratum(tmp_path):
+    path = points_file(tmp_path / "p.csv", lon=[7, 8, 9], lat=[46, 47, 48], biome=["n", None, "k"])
+    parameters = LocationParameters.model_validate(
+        {"source": {"kind": "points", "points": path}, "allocation": {"by": "biome"}}
+    )
+    sample = sample_locations(parameters, 640.0)
+    assert sample.strata["stratum"].tolist() == ["k", "n", "none"]
+    assert sorted(sample.table["biome"]) == ["k", "n", "none"]
+
+
+def test_strata_without_a_place_are_counted(layers):
+    parameters = of_grid(layers, allocation={"rule": "proportional", "n": 1, "seed": 7})
+    assert sample_locations(parameters, 640.0).counts["strata_without_place"] == 1
 
 
 def test_labels_of_mixed_types_become_text(tmp_path):
@@ -359,7 +442,7 @@ def test_points_of_plain_parquet(tmp_path):
         ({"lon": [181.0, 5.0], "lat": [0.0, 0.0]}, r"point 1: lon must be in \[-180, 180\].* got lon 181.0"),
         ({"lon": [1, 2, 1], "lat": [3, 4, 3]}, r"repeated: E001.00000_N03.00000; keep one row"),
         ({"lon": [1, "x"], "lat": [3, 4]}, "point 2: lon is not a number: 'x'"),
-        ({"lon": [1.0, None], "lat": [3, 4]}, "point 2: lon is not a number: .*nan"),
+        ({"lon": [1.0, None], "lat": [3, 4]}, "point 2: lon is not a number: ''"),
         ({"x": [1], "y": [3]}, "no column 'lon' and no column 'lat'; its columns are: x, y"),
         ({"lon": [], "lat": []}, "holds no point"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas as gpd
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -12,9 +13,11 @@ import ssl4eco_data
 from ssl4eco_data import config as configuration
 from ssl4eco_data import pipeline
 from ssl4eco_data.cli import app
+from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.store import read_table, table_metadata
 from tests.conftest import write_tiny_config
+from tests.pipeline.digests import digest
 
 
 def build(path: Path) -> tuple[configuration.Config, dict[str, int]]:
@@ -43,6 +46,69 @@ def test_a_sample_that_grows_keeps_what_is_done(tmp_path: Path, tiny_archive: Pa
     assert shard.stat().st_mtime_ns == written
     assert ssl4eco_data.open_dataset(large.root).sizes["location"] == 6
     assert pipeline.first_pending(large) is None
+
+
+def test_a_smaller_sample_is_refused_before_anything_is_changed(finished_config: Path) -> None:
+    before = digest(finished_config.parent / "dataset")
+    text = finished_config.read_text()
+    finished_config.write_text(sized(text, 4))
+    with pytest.raises(
+        pipeline.BuildError, match="holds 6 locations and the sample has only 4: choose another"
+    ):
+        build(finished_config)
+    finished_config.write_text(text)
+    _, done = build(finished_config)
+    assert set(done) <= {"locations", "close", "report"}
+    assert digest(finished_config.parent / "dataset") == before
+
+
+def test_patches_of_another_sample_are_not_served_under_the_old_labels(
+    finished_config: Path, tiny_archive: Path
+) -> None:
+    first = sized(finished_config.read_text(), 3).replace('root = "dataset"', 'root = "other"')
+    finished_config.write_text(first)
+    config, _ = build(finished_config)
+    finished_config.write_text(first + "seed = 5\n")
+    changed = configuration.load(finished_config)
+    pipeline.build(changed, pipeline.run_in_threads, until="patches")
+    assert set(tables.locations(changed)["location_id"]) != set(
+        ssl4eco_data_ids(finished_config.parent / "dataset")
+    )
+    with pytest.raises(StoreError, match="not finished"):
+        ssl4eco_data.open_dataset(config.root)
+    build(finished_config)
+    ids = ssl4eco_data.open_dataset(config.root)["location_id"].to_numpy().tolist()
+    assert ids == tables.locations(changed)["location_id"].tolist()
+
+
+def ssl4eco_data_ids(root: Path) -> list[str]:
+    return [str(name) for name in ssl4eco_data.open_dataset(root)["location_id"].to_numpy()]
+
+
+def test_labels_beside_a_shapefile_are_noticed(tmp_path: Path, tiny_archive: Path) -> None:
+    layer = gpd.read_file(tiny_archive / "layers/ecoregions.gpkg")
+    layer.to_file(tmp_path / "eco.shp")
+    path = write_tiny_config(tmp_path, tiny_archive)
+    path.write_text(path.read_text().replace(f"{tiny_archive}/layers/ecoregions.gpkg", "eco.shp"))
+    config = configuration.load(path)
+    pipeline.build(config, pipeline.run_in_threads, until="locations")
+    layer.assign(BIOME_NAME="another").to_file(tmp_path / "eco.shp")
+    pipeline.build(config, pipeline.run_in_threads, until="locations")
+    assert set(tables.locations(config)["biome"]) == {"another"}
+
+
+def test_one_date_is_enough_where_points_bring_several(
+    tmp_path: Path, tiny_archive: Path, built_config: Path
+) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    dated(path, built_config.parent, visit=["2021-06-15"] * 6, again=["", "2021-09-15", "", "", "", ""])
+    config, _ = build(path)
+    choices = tables.parts(config, tables.CHOICES)
+    assert not (choices["reason"] == "too_few_seasons").any()
+    text = path.read_text() + '\n[scenes]\nyear_policy = "require_same"\n'
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="year_policy = 'require_same' is for seasons"):
+        configuration.load(path)
 
 
 def test_every_location_has_its_weight(built_config: Path) -> None:

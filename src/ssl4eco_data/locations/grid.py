@@ -177,11 +177,9 @@ class MajorTomGrid:
 
     def names(self, cells: Cells) -> list[str]:
         """Names as the reference writes them, such as ``199U_1099R``."""
-        rows = {int(k): f"{k}U" if k >= 0 else f"{-k}D" for k in np.unique(cells.row)}
-        return [
-            f"{rows[k]}_{j}R" if j >= 0 else f"{rows[k]}_{-j}L"
-            for k, j in zip(cells.row.tolist(), cells.column.tolist(), strict=True)
-        ]
+        rows, columns = _labels(cells.row, "U_", "D_"), _labels(cells.column, "R", "L")
+        names: list[str] = (rows + columns).tolist()
+        return names
 
     def parse(self, name: str) -> Cells:
         """The one cell with this name. Raises ``ValueError`` when the grid has none."""
@@ -207,10 +205,19 @@ class MajorTomGrid:
         return index
 
 
+def _labels(number: IntArray, from_zero: str, below: str) -> npt.NDArray[np.object_]:
+    """``5U_`` or ``5D_`` for 5 or -5: each different text is made once."""
+    low = int(number.min(initial=0))
+    numbers = range(low, int(number.max(initial=0)) + 1)
+    texts = [f"{n}{from_zero}" if n >= 0 else f"{-n}{below}" for n in numbers]
+    return np.array(texts, object)[number - low]
+
+
 def _node_lon(column: IntArray, count: IntArray) -> FloatArray:
     """Longitude of node j of a row of ``count`` cells, by the reference's own sequence of roundings."""
-    steps = np.mod(column, count) * (360.0 / count)
-    return np.mod(steps - 180.0, 360.0) - 180.0
+    lon = np.mod(column, count) * (360.0 / count) - 180.0
+    # mod(lon, 360) of the reference, which is slow: lon is in [-180, 180).
+    return np.where(lon < 0, lon + 360.0, lon) - 180.0
 
 
 def _as_points(lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -36,7 +36,7 @@ class PointSource(Parameters):
 
     kind: Literal["points"] = "points"
     points: LocalPath = Field(description="CSV, GeoJSON or GeoParquet with lon and lat")
-    id_field: str = Field(default="", description="column of the ids; made of the coordinates without it")
+    id_field: str = Field(default="", description="column of the ids; else location_id, else the coordinates")
     date_fields: tuple[str, ...] = Field(
         default=(),
         description="columns of dates (2021-06-30) to find a scene near; they replace the season windows",
@@ -122,7 +122,7 @@ class LocationParameters(Parameters):
     biome_field: str = Field(default="BIOME_NAME", description="its field of biomes; '' for none")
     realm_field: str = Field(default="REALM", description="its field of realms; '' for none")
     strata_distance_km: float = Field(
-        default=25.0, ge=0, le=2000, description="how far outside all polygons the nearest one still counts"
+        default=25.0, ge=0, le=300, description="how far outside all polygons the nearest one still counts"
     )
     tiles: LocalPath | None = Field(
         default=None, description="Parquet list of Sentinel-2 tiles, to choose the zone that covers the patch"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -12,10 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.locations.columns import as_text, check_columns, read_csv, typed
 from ssl4eco_data.locations.land import on_land
 from ssl4eco_data.locations.polygons import read_vector
 from ssl4eco_data.types import FloatArray
 
+ID = "location_id"
 _SHOWN = 5
 _FEWEST, _MOSTLY_SEA, _MOSTLY_LAND = 3, 0.75, 0.9
 
@@ -24,25 +25,34 @@ def read_points(path: str, id_field: str = "", date_fields: Sequence[str] = ()) 
     """``location_id`` str, ``lon``, ``lat`` float64 degrees, then the file's other columns, in its order.
 
     CSV needs columns ``lon`` and ``lat``; GeoJSON, GeoParquet and other vector files may have points instead.
-    ``location_id`` is the column ``id_field`` when named, else made of the coordinates
-    (:func:`coordinate_ids`). ``date_fields`` become datetime64 (UTC days, NaT where empty); other columns of
-    mixed or unknown type become text. Raises :class:`~ssl4eco_data.errors.ConfigError` for a missing file or
-    column, a coordinate that is missing or out of range, duplicated points or ids, and text that is no date.
+    ``location_id`` is the column ``id_field``, without one a column of that name, else made of the
+    coordinates (:func:`coordinate_ids`). ``date_fields`` become datetime64 (UTC days, NaT where empty); other
+    columns are as :func:`~ssl4eco_data.locations.columns.typed` says. Raises
+    :class:`~ssl4eco_data.errors.ConfigError` for a missing file or column, a coordinate that is missing or
+    out of range, duplicated points or ids, and text that is no date.
     """
     frame = _with_coordinates(path)
     lon, lat = frame["lon"].to_numpy(np.float64), frame["lat"].to_numpy(np.float64)
     _check_range(path, lon, lat)
-    if not id_field:
-        ids = coordinate_ids(lon, lat)
-    else:
-        _check_columns(path, frame, [id_field])
-        ids = frame[id_field].astype(str).tolist()
-    _check_unique(path, ids, id_field or "lon, lat (to 0.00001 degrees)")
-    _check_unique(path, coordinate_ids(lon, lat), "lon, lat (to 0.00001 degrees)")
-    _check_columns(path, frame, date_fields)
-    others = _typed(path, frame.drop(columns=["lon", "lat", "location_id"], errors="ignore"), date_fields)
-    start = pd.DataFrame({"location_id": pd.Series(ids, dtype="str"), "lon": lon, "lat": lat})
+    check_columns(path, frame, date_fields)
+    places = coordinate_ids(lon, lat)
+    _check_unique(path, places, "lon, lat (to 0.00001 degrees)")
+    field = id_field or (ID if ID in frame.columns else "")
+    ids = _ids(path, frame, field) if field else places
+    others = typed(path, frame.drop(columns=["lon", "lat", ID], errors="ignore"), date_fields)
+    start = pd.DataFrame({ID: pd.Series(ids, dtype="str"), "lon": lon, "lat": lat})
     return pd.concat([start, others.reset_index(drop=True)], axis=1)
+
+
+def _ids(path: str, frame: pd.DataFrame, field: str) -> list[str]:
+    check_columns(path, frame, [field])
+    ids = as_text(frame[field])
+    if ids.isna().any():
+        raise ConfigError(
+            f"{path}, point {int(np.argmax(ids.isna())) + 1}: {field} is empty, and it is the id"
+        )
+    _check_unique(path, ids.tolist(), field)
+    return [str(name) for name in ids]
 
 
 def coordinate_ids(lon_deg: FloatArray, lat_deg: FloatArray) -> list[str]:
@@ -64,11 +74,12 @@ def _with_coordinates(path: str) -> pd.DataFrame:
                 raise ConfigError(
                     f"the points in {path} have no coordinate system; assign one and save it again"
                 )
-            if not (points.geom_type == "Point").all():
-                raise ConfigError(f"{path} must hold points, got {', '.join(sorted(set(points.geom_type)))}")
+            kinds = sorted(set(points.geom_type.fillna("nothing")) - {"Point"})
+            if kinds or points.is_empty.any():
+                raise ConfigError(f"{path} must hold one point a row, got {', '.join(kinds) or 'empty ones'}")
             points = points.to_crs(4326)
             frame = frame.assign(lon=points.x, lat=points.y)
-    _check_columns(path, frame, ["lon", "lat"])
+    check_columns(path, frame, ["lon", "lat"])
     if frame.empty:
         raise ConfigError(f"{path} holds no point")
     for name in ("lon", "lat"):
@@ -84,50 +95,17 @@ def _read(path: str) -> pd.DataFrame:
     """The file as a table; a GeoDataFrame where it has a geometry."""
     if "://" not in path and not Path(path).exists():
         raise ConfigError(f"no points file {path}")
+    kind = path.lower()
     try:
-        if path.endswith((".csv", ".csv.gz")):
-            table: pd.DataFrame = pd.read_csv(path)
-        elif path.endswith(".parquet") and b"geo" not in (pq.read_schema(path).metadata or {}):
+        if kind.endswith((".csv", ".csv.gz")):
+            table = read_csv(path)
+        elif kind.endswith(".parquet") and b"geo" not in (pq.read_schema(path).metadata or {}):
             table = pd.read_parquet(path)
         else:
             table = read_vector(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the points in {path}: {error}") from error
     return table
-
-
-def _check_columns(path: str, frame: pd.DataFrame, wanted: Sequence[str]) -> None:
-    absent = [name for name in wanted if name not in frame.columns]
-    if absent:
-        known = ", ".join(str(c) for c in frame.columns)
-        lacks = " and no column ".join(map(repr, absent))
-        raise ConfigError(f"{path} has no column {lacks}; its columns are: {known}")
-
-
-def _typed(path: str, frame: pd.DataFrame, date_fields: Sequence[str]) -> pd.DataFrame:
-    """Columns with one type each, which a table on disk can hold."""
-    typed = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    dates = {name: _dates(path, name, typed[name]) for name in date_fields}
-    texts = {
-        str(name): column.where(column.isna(), column.astype(str)).astype("str")
-        for name, column in typed.items()
-        if column.dtype == object and name not in dates
-    }
-    return typed.assign(**dates, **texts)
-
-
-def _dates(path: str, name: str, column: pd.Series[Any]) -> pd.Series[Any]:
-    """Whole days, UTC; a time of day is cut off."""
-    kept = column.where(column.isna(), column.astype(str).str.strip())
-    dates = pd.to_datetime(kept, format="ISO8601", errors="coerce", utc=True)
-    wrong = dates.isna() & kept.notna() & (kept != "")
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ConfigError(
-            f"{path}, point {row + 1}: {name} must be a date like 2021-06-30, got {column.iloc[row]!r} "
-            f"({int(wrong.sum())} such points)"
-        )
-    return dates.dt.tz_localize(None).dt.normalize().astype("datetime64[ms]")
 
 
 def _check_range(path: str, lon: FloatArray, lat: FloatArray) -> None:

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyogrio
 import shapely
 from pyogrio.errors import DataSourceError
 from pyproj import Geod
 
 from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.locations.lonlat import as_lonlat, single_polygons
 from ssl4eco_data.types import BoolArray, FloatArray
 
 _GEOD = Geod(ellps="WGS84")
-_POLYGON, _NONE = 3, -1
+_NONE = -1
 _DEGREE_KM = 110.5
 """Shortest degree of latitude on WGS 84, so that a search window in degrees is never too small."""
 _BAND_DEG = 0.5
@@ -44,7 +45,8 @@ def read_layer(path: str, fields: Sequence[str] = ()) -> Layer:
     """A polygon layer of any file that GeoPandas reads, with these fields as its labels.
 
     Raises :class:`~ssl4eco_data.errors.ConfigError` for a missing or unreadable file, a layer without a
-    coordinate system or without polygons, and a field that does not exist (naming the ones that do).
+    coordinate system or without polygons, several layers in one file, coordinates out of range, and a field
+    that does not exist (naming the ones that do).
     """
     frame = read_vector(path)
     absent = [f for f in fields if f not in frame.columns]
@@ -57,10 +59,12 @@ def read_layer(path: str, fields: Sequence[str] = ()) -> Layer:
         raise ConfigError(
             f"the layer {path} has no coordinate system; assign one (GeoPandas: set_crs) and save it again"
         )
-    geometries = frame.geometry.to_crs(4326).to_numpy()
+    geometries = shapely.force_2d(frame.geometry.to_numpy())
     broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
-    geometries[broken] = shapely.make_valid(geometries[broken])
-    parts, feature = _polygons(geometries)
+    if not np.isfinite(shapely.get_coordinates(geometries)).all():
+        raise ConfigError(f"the layer {path} has coordinates that are not finite; remove those features")
+    parts, feature = single_polygons(geometries, np.arange(len(geometries)))
+    parts, feature = as_lonlat(path, parts, feature, frame.crs)
     if len(parts) == 0:
         raise ConfigError(f"the layer {path} holds no polygon")
     labels = pd.DataFrame(frame[list(fields)]).reset_index(drop=True)
@@ -72,8 +76,14 @@ def read_vector(path: str) -> gpd.GeoDataFrame:
     if "://" not in path and not Path(path).exists():
         raise ConfigError(f"no layer {path}")
     try:
-        if path.endswith((".parquet", ".geoparquet")):
+        if path.lower().endswith((".parquet", ".geoparquet")):
             return gpd.read_parquet(path)
+        layers = pyogrio.list_layers(path)[:, 0].tolist()
+        if len(layers) > 1:
+            raise ConfigError(
+                f"the file {path} has {len(layers)} layers: {', '.join(layers)}; save the one you mean in a "
+                "file of its own"
+            )
         frame = gpd.read_file(path)
     except (OSError, ValueError, DataSourceError) as error:
         raise ConfigError(f"cannot read the layer {path}: {error}") from error
@@ -191,13 +201,3 @@ def _nearest_scaled(
     lon = ends[..., 0] / scale
     _, _, metres = _GEOD.inv(lon[:, 0], ends[:, 0, 1], lon[:, 1], ends[:, 1, 1])
     return owner[part], np.asarray(metres) / 1000
-
-
-def _polygons(geometries: npt.NDArray[Any]) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
-    """Single polygons of mixed geometries and the row of each; lines and points are left out."""
-    parts, feature = shapely.get_parts(geometries, return_index=True)
-    while (shapely.get_type_id(parts) > _POLYGON).any():
-        parts, inner = shapely.get_parts(parts, return_index=True)
-        feature = feature[inner]
-    polygon = (shapely.get_type_id(parts) == _POLYGON) & ~shapely.is_empty(parts)
-    return parts[polygon], feature[polygon].astype(np.int64)

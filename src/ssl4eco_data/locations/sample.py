@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -14,6 +13,7 @@ import pandas as pd
 from ssl4eco_data.errors import ConfigError
 from ssl4eco_data.locations.allocation import Rule, all_cells, choose_cells
 from ssl4eco_data.locations.cells import Area, area_of
+from ssl4eco_data.locations.columns import as_text
 from ssl4eco_data.locations.curve import hilbert_order
 from ssl4eco_data.locations.parameters import (
     AllocationParameters,
@@ -24,7 +24,7 @@ from ssl4eco_data.locations.parameters import (
 from ssl4eco_data.locations.points import check_order, read_points
 from ssl4eco_data.locations.polygons import read_layer
 from ssl4eco_data.locations.splits import block_splits
-from ssl4eco_data.locations.strata import LABELS, empty_labels, label_points
+from ssl4eco_data.locations.strata import LABELS, NO_STRATUM, empty_labels, label_points
 from ssl4eco_data.locations.utm import Int32Array, epsg_with_tile, patch_corners, read_tiles, utm_epsg
 from ssl4eco_data.types import FloatArray, Footprint, Location
 
@@ -54,7 +54,7 @@ class Sample:
 
     ``table`` is ``locations.parquet`` and ``strata`` is ``strata.parquet`` (docs/architecture.md has their
     columns). ``counts``: ``mended_polygons`` that were invalid, points ``labelled_by_nearest`` polygon,
-    points ``unlabelled`` (in or near none).
+    points ``unlabelled`` (in or near none), ``strata_without_place`` (no mean over the sample knows of them).
     """
 
     table: gpd.GeoDataFrame
@@ -78,6 +78,7 @@ def sample_locations(parameters: LocationParameters, size_m: float, known: Seque
         located = _along_curve(_from_grid(source, area))
         located = _labelled(located, parameters, counts)
         located, strata = _allocated(located, source, area, parameters.allocation)
+        counts["strata_without_place"] += int((strata["got"] == 0).sum())
     else:
         located = _labelled(_along_curve(_from_points(source)), parameters, counts)
         strata = all_cells(located[parameters.allocation.by].to_numpy(str))
@@ -114,19 +115,29 @@ def _from_grid(source: GridSource, area: Area) -> pd.DataFrame:
 
 
 def _from_points(source: PointSource) -> pd.DataFrame:
+    clash = sorted({*COLUMNS, "geometry"} & set(source.date_fields))
+    if clash:
+        raise ConfigError(
+            f"{source.points}: the column of dates {clash[0]!r} has the name of a column of ours; rename it"
+        )
     points = read_points(source.points, source.id_field, source.date_fields)
     lon, lat = points["lon"].to_numpy(), points["lat"].to_numpy()
     if source.check_order:
         check_order(source.points, lon, lat)
-    taken = set(COLUMNS) - {"location_id", "lon", "lat", *LABELS} | {"geometry"}
-    clash = taken & set(source.date_fields)
-    if clash:
-        raise ConfigError(
-            f"{source.points}: the dates' column {min(clash)!r} has the name of a column of ours; rename it"
-        )
-    points = points.rename(columns={name: f"{name}{GIVEN}" for name in taken})
-    labels = {name: points[name].astype("str") for name in LABELS if name in points.columns}
+    points = _set_aside(points, {*COLUMNS, "geometry"} - {"location_id", "lon", "lat", *LABELS})
+    labels = {name: as_text(points[name]).fillna(NO_STRATUM) for name in LABELS if name in points.columns}
     return points.assign(cell_epsg=utm_epsg(lon, lat), **labels)
+
+
+def _set_aside(points: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """Columns of these names under others, which end in ``_given`` as often as it takes."""
+    renamed = {}
+    for name in sorted(set(names) & set(points.columns)):
+        other = f"{name}{GIVEN}"
+        while other in points.columns:
+            other += GIVEN
+        renamed[name] = other
+    return points.rename(columns=renamed)
 
 
 def _along_curve(located: pd.DataFrame) -> pd.DataFrame:
@@ -147,8 +158,7 @@ def _labelled(located: pd.DataFrame, parameters: LocationParameters, counts: Cou
     counts["mended_polygons"] += layer.mended
     counts["labelled_by_nearest"] += labels.nearest
     counts["unlabelled"] += labels.none
-    kept = located.rename(columns={label: f"{label}{GIVEN}" for label in own})
-    return kept.assign(**labels.table)
+    return _set_aside(located, own).assign(**labels.table)
 
 
 def _allocated(
@@ -159,8 +169,7 @@ def _allocated(
     if wanted.rule == "all" or wanted.n is None:
         return located.assign(inclusion_probability=1.0), all_cells(stratum)
     if wanted.n > len(located):
-        guess_km = source.spacing_km * math.sqrt(len(located) / wanted.n)
-        enough_km = area.largest_spacing_km(wanted.n, guess_km)
+        enough_km = area.largest_spacing_km(wanted.n, source.spacing_km)
         raise ConfigError(
             f"locations.allocation.n = {wanted.n}, but the {source.spacing_km:g} km grid has {len(located)} "
             f"cells here; spacing_km = {enough_km:g} gives enough"

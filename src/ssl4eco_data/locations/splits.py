@@ -114,9 +114,9 @@ class _Blocks:
 
 def _ranks(row: IntArray, column: IntArray, fractions: tuple[float, float], seed: int) -> IntArray:
     """The place in :data:`SPLITS` of each block."""
-    blocks, of_point = np.unique(np.column_stack([row, column]), axis=0, return_inverse=True)
-    draws = np.array([_draw(r, c, seed) for r, c in blocks.tolist()], np.float64)
-    return np.asarray(np.searchsorted(fractions, draws, side="right")[of_point.ravel()])
+    blocks, of_point = np.unique(row << 32 | column, return_inverse=True)
+    draws = np.array([_draw(b >> 32, b & 0xFFFFFFFF, seed) for b in blocks.tolist()], np.float64)
+    return np.asarray(np.searchsorted(fractions, draws, side="right")[of_point])
 
 
 def _draw(row: int, column: int, seed: int) -> float:

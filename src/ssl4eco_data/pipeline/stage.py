@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl4eco_data.config import Config
-from ssl4eco_data.store import Ledger, Mark, file_record, fingerprint
+from ssl4eco_data.pipeline.tables import PATCHES
+from ssl4eco_data.store import Ledger, Mark, file_record, fingerprint, unfinish
+
+CLOSING = "close"
+"""The stage that finishes a dataset for its readers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class Stage:
     ``parameters`` and ``inputs`` are what its result depends on besides ``version``: they make the
     fingerprint that decides whether a block is stale. ``run`` does one block and may be called again at
     any time: it gives the same bytes. ``leaves`` are files, relative to the dataset, that must be there
-    though no checksum of them is kept.
+    though no checksum of them is kept. What a ``served`` stage writes is read through the closed dataset.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Stage:
     inputs: Callable[[Config, int], Any]
     run: Callable[[Config, int], Outcome]
     leaves: tuple[str, ...] = ()
+    served: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +88,17 @@ def drop_surplus(config: Config, stage: Stage) -> None:
 
 
 def execute(config: Config, stage: Stage, work: Work) -> Mark:
-    """Do one block and mark it done. Whatever kills it leaves the block pending: its old mark goes first."""
-    Ledger(config.root).remove(work.stage, work.block)
+    """Do one block and mark it done. Whatever kills it leaves the block pending: its old mark goes first.
+
+    Where a served block will differ, the dataset is not finished until it is closed again: readers would see
+    new patches under the labels of old ones.
+    """
+    ledger = Ledger(config.root)
+    old = ledger.read(work.stage, work.block)
+    if stage.served and (old is None or old.fingerprint != work.fingerprint):
+        ledger.remove(CLOSING, 0)
+        unfinish(config.root / PATCHES)
+    ledger.remove(work.stage, work.block)
     outcome = stage.run(config, work.block)
     mark = Mark(
         stage=work.stage,
@@ -93,5 +107,5 @@ def execute(config: Config, stage: Stage, work: Work) -> Mark:
         files=tuple(file_record(config.root, path) for path in outcome.files),
         counts=dict(outcome.counts),
     )
-    Ledger(config.root).write(mark)
+    ledger.write(mark)
     return mark

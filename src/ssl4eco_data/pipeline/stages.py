@@ -12,13 +12,13 @@ from ssl4eco_data.archives import Archive
 from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
 from ssl4eco_data.archives.stac import StacArchive
 from ssl4eco_data.config import Config
-from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.locations import COLUMNS, PointSource, locations_of, sample_locations, sampling_weights
 from ssl4eco_data.phenology import derive_cycles, fill_windows, summarise
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.patches import cut_patches, layout
 from ssl4eco_data.pipeline.scenes import choose_scenes
-from ssl4eco_data.pipeline.stage import Outcome, Stage
+from ssl4eco_data.pipeline.stage import CLOSING, Outcome, Stage
 from ssl4eco_data.report import write_report
 from ssl4eco_data.store import (
     Ledger,
@@ -26,6 +26,7 @@ from ssl4eco_data.store import (
     create,
     read_table,
     sha256,
+    stored_locations,
     write_atomic,
     write_coordinates,
     write_dataset_block,
@@ -48,6 +49,7 @@ def _once(_config: Config) -> Sequence[int]:
 def _locate(config: Config, _block: int) -> Outcome:
     """Sample the locations and place their patches; a sample that grows keeps the rows it had."""
     sample = sample_locations(config.locations, config.patches.size_m, known=tables.known_ids(config))
+    _refuse_fewer(config, len(sample.table))
     counts = dict(sample.counts)
     if config.locations.date_fields:
         counts["dates_outside_imagery"] = _outside_imagery(config, sample.table)
@@ -55,6 +57,16 @@ def _locate(config: Config, _block: int) -> Outcome:
     write_geo_table(path, sample.table, {"ssl4eco": {"counts": counts, **_land(config)}})
     write_table(strata, sample.strata)
     return Outcome(files=(path, strata), counts={"locations": len(sample.table), **counts})
+
+
+def _refuse_fewer(config: Config, locations: int) -> None:
+    """Before anything is overwritten: the arrays of a dataset cannot shrink."""
+    there = stored_locations(config.root / tables.PATCHES)
+    if there is not None and locations < there:
+        raise StoreError(
+            f"{config.root} holds {there} locations and the sample has only {locations}: choose another "
+            "dataset.root for the smaller sample; nothing was changed"
+        )
 
 
 def _land(config: Config) -> dict[str, Any]:
@@ -177,9 +189,17 @@ def _archive(config: Config, fields: Sequence[str]) -> Any:
     return [{name: written.get(name) for name in fields}, earth]
 
 
-def _content(place: str) -> str | None:
-    """The checksum of a catalogue on disk; a collection that only a service knows has none."""
-    return sha256(Path(place)) if Path(place).is_file() else None
+def _content(place: str) -> Any:
+    """The checksums of a file on disk and of what belongs to it; what only a service knows has none.
+
+    A shapefile is several files of one name, a file geodatabase a folder.
+    """
+    path = Path(place)
+    if path.suffix.lower() == ".shp":
+        return [(p.suffix, sha256(p)) for p in sorted(path.parent.glob(f"{path.stem}.*")) if p.is_file()]
+    if path.is_dir():
+        return [(p.name, sha256(p)) for p in sorted(path.iterdir()) if p.is_file()]
+    return sha256(path) if path.is_file() else None
 
 
 def _layers(config: Config) -> Any:
@@ -228,6 +248,7 @@ def _chosen(config: Config, block: int) -> Any:
 STAGES: tuple[Stage, ...] = (
     Stage(
         name="locations",
+        served=True,
         version=1,
         title="locations",
         unit="steps",
@@ -283,6 +304,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="layout",
+        served=True,
         version=1,
         title="layout",
         unit="steps",
@@ -293,6 +315,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="patches",
+        served=True,
         version=1,
         title="patches",
         unit="blocks",
@@ -318,7 +341,7 @@ STAGES: tuple[Stage, ...] = (
         run=_check,
     ),
     Stage(
-        name="close",
+        name=CLOSING,
         version=1,
         title="close",
         unit="steps",

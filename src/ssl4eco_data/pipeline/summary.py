@@ -90,6 +90,7 @@ def _noted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
         "mended_polygons": "invalid polygons mended",
         "labelled_by_nearest": "outside all polygons, labelled by the nearest",
         "unlabelled": "outside all polygons, without label",
+        "strata_without_place": "strata without any location: means leave them out, see minimum",
         "dates_outside_imagery": "dates outside the imagery's period",
     }
     return [(said[name], str(counts[name])) for name in said if counts.get(name)]

@@ -25,7 +25,7 @@ from ssl4eco_data.store.tables import (
     write_geo_table,
     write_table,
 )
-from ssl4eco_data.store.writer import create, write_block
+from ssl4eco_data.store.writer import create, stored_locations, unfinish, write_block
 
 __all__ = [
     "TEMPORARY_SUFFIX",
@@ -52,7 +52,9 @@ __all__ = [
     "read_table",
     "read_tables",
     "sha256",
+    "stored_locations",
     "table_metadata",
+    "unfinish",
     "write_atomic",
     "write_block",
     "write_coordinates",

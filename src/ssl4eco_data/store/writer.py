@@ -42,6 +42,19 @@ def create(root: Path, layout: Layout) -> list[Path]:
     return sorted(documents)
 
 
+def stored_locations(root: Path) -> int | None:
+    """How many locations the Zarr store ``root`` has room for, ``None`` where it has no arrays of patches."""
+    documents = (_read(root / GROUP / name / DOCUMENT) for name in ARRAYS)
+    return max((int(there["shape"][0]) for there in documents if there), default=None)
+
+
+def unfinish(root: Path) -> None:
+    """Take the labels from the Zarr store ``root``, if there is one: readers refuse it until it is closed."""
+    for path in (root / DOCUMENT, root / GROUP / DOCUMENT):
+        if path.exists():
+            write_atomic(path, to_bytes(group_document({})))
+
+
 def write_block(
     root: Path,
     layout: Layout,
