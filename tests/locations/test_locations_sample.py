@@ -240,7 +240,9 @@ def test_points_bring_their_dates(tmp_path):
     with pytest.raises(ConfigError, match=r"no column 'survey'; its columns are: lon, lat, visit"):
         read_points(path, date_fields=["survey"])
     wrong = points_file(tmp_path / "q.csv", lon=[7, 8], lat=[46, 47], visit=["2021-06-30", "30.06.2021"])
-    with pytest.raises(ConfigError, match=r"point 2: visit must be a date like 2021-06-30 of .* got '30.06.2021'"):
+    with pytest.raises(
+        ConfigError, match=r"point 2: visit must be a date like 2021-06-30 of .* got '30.06.2021'"
+    ):
         read_points(wrong, date_fields=["visit"])
     with pytest.raises(ConfigError, match="'split' has the name of a column of ours; rename it"):
         taken = points_file(tmp_path / "r.csv", lon=[7], lat=[46], split=["2021-06-30"])
