@@ -211,7 +211,7 @@ def test_dates_that_the_imagery_does_not_reach_are_refused_or_counted(
 ) -> None:
     path = write_tiny_config(tmp_path, tiny_archive)
     dated(path, built_config.parent, visit=["2012-06-15"] * 6)
-    with pytest.raises(pipeline.BuildError, match=r"none of the 6 dates .* 2020-07-01 to 2022-07-01: widen"):
+    with pytest.raises(ConfigError, match=r"none of the 6 dates .* 2020-07-01 to 2022-07-01: widen"):
         build(path)
     plots = pd.read_csv(tmp_path / "plots.csv")
     plots.assign(visit=["2021-06-15"] + ["2012-06-15"] * 5).to_csv(tmp_path / "plots.csv", index=False)

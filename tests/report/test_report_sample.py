@@ -184,7 +184,7 @@ def test_counts_on_the_way_are_told_in_words(only_sample: Path) -> None:
     write_notes(only_sample, json.dumps({"counts": counts, "land": "global-land-mask"}).encode())
     words = read(only_sample)[1].words
     assert "1 polygon of the layers was invalid and was mended." in words
-    assert "12,345 places outside every polygon took the labels of the nearest one." in words
+    assert "12,345 cells or points outside every polygon took the labels of the nearest one." in words
     assert "odd things: 2." in words
     assert "Land: the packaged 1 km mask (global-land-mask)." in words
     assert "too far" not in words

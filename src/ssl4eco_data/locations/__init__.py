@@ -16,7 +16,7 @@ from ssl4eco_data.locations.parameters import (
 from ssl4eco_data.locations.points import coordinate_ids, read_points
 from ssl4eco_data.locations.polygons import Layer, boxes_around, contains, nearest, owners, read_layer
 from ssl4eco_data.locations.sample import COLUMNS, Sample, locations_of, sample_locations
-from ssl4eco_data.locations.splits import block_splits
+from ssl4eco_data.locations.splits import block_splits, split_for_area
 from ssl4eco_data.locations.strata import empty_labels, label_points
 from ssl4eco_data.locations.utm import (
     epsg_with_tile,
@@ -69,5 +69,6 @@ __all__ = [
     "read_tiles",
     "sample_locations",
     "sampling_weights",
+    "split_for_area",
     "utm_epsg",
 ]

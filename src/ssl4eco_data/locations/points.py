@@ -145,5 +145,5 @@ def _check_unique(path: str, keys: Sequence[str], what: str) -> None:
         more = f" and {len(repeated) - _SHOWN} more" if len(repeated) > _SHOWN else ""
         raise ConfigError(
             f"{path}: points must differ in {what}; repeated: {', '.join(repeated[:_SHOWN])}{more}; "
-            "keep one row of each"
+            "keep one row of each, or choose columns that tell them apart"
         )

@@ -75,6 +75,8 @@ def read_vector(path: str) -> gpd.GeoDataFrame:
     """A vector file as a table; raises :class:`~ssl4eco_data.errors.ConfigError` when it cannot be read."""
     if "://" not in path and not Path(path).exists():
         raise ConfigError(f"no layer {path}")
+    if Path(path).is_dir() and Path(path).suffix != ".gdb":
+        raise ConfigError(f"{path} is a folder; name the file in it")
     try:
         if path.lower().endswith((".parquet", ".geoparquet")):
             return gpd.read_parquet(path)

@@ -11,13 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ssl4eco_data.locations.parameters import SplitParameters
 from ssl4eco_data.types import EARTH_RADIUS_KM, FloatArray
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ("test", "val", "train")
 """In the order in which they keep their places: near an edge a later one gives way to an earlier one."""
 BUFFER = "buffer"
+_BLOCKS = 40
 _DEGREE_KM = math.radians(EARTH_RADIUS_KM)
+
+
+def split_for_area(area_km2: float) -> SplitParameters:
+    """The default split, its blocks at most a fortieth of an area and its strip a quarter of a block."""
+    default = SplitParameters()
+    block_km = min(default.block_km, float(f"{math.sqrt(area_km2 / _BLOCKS):.2g}"))
+    buffer_km = min(default.buffer_km, float(f"{block_km / 4:.2g}"))
+    return SplitParameters(block_km=block_km, buffer_km=buffer_km)
 
 
 def block_splits(

@@ -29,6 +29,8 @@ from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pend
 from ssl4eco_data.pipeline.stages import STAGES
 from ssl4eco_data.store import Ledger, Mark, clean_temporary, write_atomic
 
+_MISTAKE = f"{ConfigError.__name__}: "
+"""How :func:`describe` begins for a mistake of the user's, which no block is needed to tell."""
 logger = logging.getLogger(__name__)
 
 
@@ -161,13 +163,23 @@ def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunReco
     results = run_stage(config, stage, todo)
     record.add(stage, results, perf_counter() - start)
     failed = [r for r in results if r.error]
+    if len(results) == 1 and failed and failed[0].error.startswith(_MISTAKE):
+        raise ConfigError(failed[0].error.removeprefix(_MISTAKE))
     if failed:
-        lines = "\n".join(f"  block {r.work.block}: {r.error}" for r in failed[:10])
-        more = f"\n  and {len(failed) - 10} more" if len(failed) > 10 else ""
+        blocks: dict[str, list[int]] = {}
+        for result in failed:
+            blocks.setdefault(result.error, []).append(result.work.block)
+        lines = "\n".join(f"  {_named(numbers)}: {error}" for error, numbers in list(blocks.items())[:10])
+        more = f"\n  and {len(blocks) - 10} other causes" if len(blocks) > 10 else ""
         raise BuildError(
             f"{len(failed)} of {len(results)} blocks of stage {stage.name} failed:\n{lines}{more}\n"
             "What is done is kept; the same command continues with these blocks."
         )
+
+
+def _named(blocks: Sequence[int]) -> str:
+    shown = ", ".join(map(str, blocks[:5])) + (f" and {len(blocks) - 5} more" if len(blocks) > 5 else "")
+    return f"block{'s' if len(blocks) > 1 else ''} {shown}"
 
 
 def is_transient(error: BaseException) -> bool:

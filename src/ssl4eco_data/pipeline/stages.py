@@ -51,8 +51,9 @@ def _locate(config: Config, _block: int) -> Outcome:
     sample = sample_locations(config.locations, config.patches.size_m, known=tables.known_ids(config))
     _refuse_fewer(config, len(sample.table))
     counts = dict(sample.counts)
-    if config.locations.date_fields:
+    if fields := list(config.locations.date_fields):
         counts["dates_outside_imagery"] = _outside_imagery(config, sample.table)
+        counts["dates_missing"] = int(sample.table[fields].isna().to_numpy().sum())
     path, strata = config.root / tables.LOCATIONS, config.root / tables.STRATA
     write_geo_table(path, sample.table, {"ssl4eco": {"counts": counts, **_land(config)}})
     write_table(strata, sample.strata)
@@ -171,7 +172,8 @@ def _report(config: Config, _block: int) -> Outcome:
 
 def write_page(config: Config) -> Path:
     """Write the page of the dataset; with the embedded archive, beside its truth."""
-    return write_report(config.root, Path(config.simulate.folder) if config.simulate else None)
+    truth = Path(config.simulate.folder) if config.simulate else None
+    return write_report(config.root, truth, config.to_toml())
 
 
 def _written(*sections: str) -> Callable[[Config], Any]:

@@ -13,12 +13,14 @@ import pandas as pd
 from rich.table import Table
 
 from ssl4eco_data.config import Config
+from ssl4eco_data.locations import GridSource, split_for_area
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.display import console, two_columns
 from ssl4eco_data.pipeline.run import RunRecord
 from ssl4eco_data.store import TEMPORARY_SUFFIX
 
 STRATA_SHOWN = 12
+MUCH_LOST = 0.2
 COUNTS = ("available", "asked", "got")
 
 
@@ -74,9 +76,23 @@ def show_sample(config: Config) -> None:
     short = int((strata["got"] < strata["asked"]).sum())
     if short:
         console.print(f"{short} strata have fewer cells than asked; the others got theirs")
+    lost = float((located[by] == "none").mean())
+    if lost > MUCH_LOST:
+        console.print(f"{lost:.0%} of the locations are in no {by}: does locations.strata cover the area?")
     if lacking := _lacking_splits(config, located):
-        blocks = f"locations.split.block_km = {config.locations.split.block_km:g}"
-        console.print(f"no location is in {lacking}: {blocks} is too large for this area")
+        console.print(f"no location is in {lacking}: {_blocks_that_fit(config, strata)}")
+
+
+def _blocks_that_fit(config: Config, strata: pd.DataFrame) -> str:
+    """Advice on blocks of which the area holds some forty."""
+    now = (
+        f"blocks of locations.split.block_km = {config.locations.split.block_km:g} are too large for the area"
+    )
+    source = config.locations.source
+    if not isinstance(source, GridSource):
+        return now
+    fit = split_for_area(float(strata["available"].sum()) * source.spacing_km**2)
+    return f"{now}; block_km = {fit.block_km:g} with buffer_km = {fit.buffer_km:g} would fit"
 
 
 def _lacking_splits(config: Config, located: pd.DataFrame) -> str:
@@ -88,10 +104,11 @@ def _lacking_splits(config: Config, located: pd.DataFrame) -> str:
 def _noted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     said = {
         "mended_polygons": "invalid polygons mended",
-        "labelled_by_nearest": "outside all polygons, labelled by the nearest",
-        "unlabelled": "outside all polygons, without label",
+        "labelled_by_nearest": "cells outside all polygons, labelled by the nearest",
+        "unlabelled": "cells too far outside, without label",
+        "dates_missing": "dates missing, without a scene",
         "strata_without_place": "strata without any location: means leave them out, see minimum",
-        "dates_outside_imagery": "dates outside the imagery's period",
+        "dates_outside_imagery": "dates outside the imagery's period, without a scene",
     }
     return [(said[name], str(counts[name])) for name in said if counts.get(name)]
 

@@ -92,8 +92,8 @@ class Dataset:
         return bool(self.seasons) and not set(self.seasons) & set(SEASONS)
 
 
-def read_dataset(root: Path) -> Dataset:
-    """The dataset in a folder.
+def read_dataset(root: Path, config_text: str = "") -> Dataset:
+    """The dataset in a folder; ``config_text`` is its configuration, by default the one it holds.
 
     Raises :class:`~ssl4eco_data.errors.StoreError` when there is no ``locations.parquet`` or a file
     cannot be read.
@@ -106,7 +106,7 @@ def read_dataset(root: Path) -> Dataset:
             locations[name] = locations[name].fillna("").astype(str).replace("", UNKNOWN)
         else:
             locations[name] = absent
-    text = _text(root / "config.toml")
+    text = config_text or _text(root / "config.toml")
     choices = _choices(root, locations)
     return Dataset(
         root=root,

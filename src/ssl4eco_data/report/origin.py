@@ -19,12 +19,24 @@ NOTES: Mapping[str, tuple[str, str]] = {
         "{:,} polygons of the layers were invalid and were mended",
     ),
     "labelled_by_nearest": (
-        "1 place outside every polygon took the labels of the nearest one",
-        "{:,} places outside every polygon took the labels of the nearest one",
+        "1 cell or point outside every polygon took the labels of the nearest one",
+        "{:,} cells or points outside every polygon took the labels of the nearest one",
     ),
     "unlabelled": (
-        "1 place is too far from every polygon for a label",
-        "{:,} places are too far from every polygon for a label",
+        "1 cell or point is too far from every polygon for a label",
+        "{:,} cells or points are too far from every polygon for a label",
+    ),
+    "strata_without_place": (
+        "1 stratum has no location: means over the sample leave it out (a minimum of 1 sees to it)",
+        "{:,} strata have no location: means over the sample leave them out (a minimum of 1 sees to it)",
+    ),
+    "dates_outside_imagery": (
+        "1 date of the points lies outside the imagery's period and gets no scene",
+        "{:,} dates of the points lie outside the imagery's period and get no scene",
+    ),
+    "dates_missing": (
+        "1 date of the points is missing and gets no scene",
+        "{:,} dates of the points are missing and get no scene",
     ),
     "duplicates": ("1 point was there twice", "{:,} points were there more than once"),
 }

@@ -39,17 +39,18 @@ class Curve:
     drawing: Markup
 
 
-def write_report(root: Path, archive_truth: Path | None = None) -> Path:
+def write_report(root: Path, archive_truth: Path | None = None, config_text: str = "") -> Path:
     """Path of the page written to ``root/report/index.html``.
 
     The page is complete in itself (styles, images and script inside) and at most about 10 MB however
     many locations there are: large sets are shown by an even sample, and say so. Parts of the dataset
     that are not there are named on the page. ``archive_truth`` is the folder of an embedded archive whose
-    truth the dataset is compared with. Raises :class:`~ssl4eco_data.errors.StoreError` when ``root`` has
+    truth the dataset is compared with; ``config_text`` is its configuration, by default the one in ``root``,
+    which a dataset has when it is finished. Raises :class:`~ssl4eco_data.errors.StoreError` when ``root`` has
     no ``locations.parquet`` or a file cannot be read.
     """
     page = root / "report" / "index.html"
-    write_atomic(page, render(read_dataset(root), archive_truth).encode())
+    write_atomic(page, render(read_dataset(root, config_text), archive_truth).encode())
     return page
 
 
@@ -81,7 +82,7 @@ def _overview(data: Dataset) -> dict[str, Any]:
     return {
         "title": data.title,
         "dated": data.dated,
-        "begun": bool(data.config_text) or len(data.phenology) > 0 or len(data.choices) > 0,
+        "begun": len(data.phenology) > 0 or len(data.choices) > 0,
         "locations": len(data.locations),
         "seasons": data.seasons,
         "biomes": data.biomes,

@@ -53,11 +53,12 @@ _NOTES = {
     "locations.source.points": "For a grid over land: `ssl4eco init --region area.gpkg --n 5000`.",
     "locations.allocation.all": "For a part of the cells choose a rule and say how many with n; minimum and "
     "cap then bound what one stratum gets.",
-    "locations.allocation.some": "A smaller n gives a part of the larger sample, where seed, spacing and "
-    "rule stay. Without strata, all cells are one stratum, and every rule spreads its choice evenly. Rule "
-    "'all' takes every cell, without n, minimum and cap.",
+    "locations.allocation.some": "A larger n keeps the locations there are and adds to them, where seed, "
+    "spacing, rule and area stay; another spacing_km is another sample. Without strata, all cells are one "
+    "stratum, and every rule spreads its choice evenly. Rule 'all' takes every cell, without n, minimum and "
+    "cap.",
     "locations.allocation.points": "Points are all taken: the rule stays 'all'.",
-    "locations.split": "Make the blocks much smaller than the region, or all of it falls into one split.",
+    "locations.split": "Blocks must be much smaller than the area, or all of it falls into one split.",
 }
 
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from ssl4eco_data.config import Config, parse
 from ssl4eco_data.errors import ConfigError
-from ssl4eco_data.locations import Area, GridSource, LocationParameters, area_of, read_layer, read_points
+from ssl4eco_data.locations import (
+    Area,
+    GridSource,
+    LocationParameters,
+    area_of,
+    read_layer,
+    read_points,
+    split_for_area,
+)
 from ssl4eco_data.starter.document import document
 from ssl4eco_data.starter.paths import as_written
 from ssl4eco_data.starter.wishes import Wishes
@@ -32,6 +40,7 @@ class _Place:
 
     source: Mapping[str, Any]
     available: int
+    split: Mapping[str, float]
 
 
 def start(wishes: Wishes) -> Start:
@@ -45,10 +54,10 @@ def start(wishes: Wishes) -> Start:
     strata = _strata(wishes)
     config = Config.model_validate(
         {
-            "dataset": {"root": f"data/{wishes.to.stem}"},
+            "dataset": {"root": f"data/{wishes.to.stem}", "title": wishes.to.stem},
             "period": {"imagery_start": wishes.start, "imagery_end": wishes.end},
             "archive": wishes.archive_values,
-            "locations": {"source": place.source, **strata, **_allocation(wishes)},
+            "locations": {"source": place.source, **strata, **_allocation(wishes), "split": place.split},
         }
     )
     text = document(config)
@@ -83,7 +92,9 @@ def _there_already(wishes: Wishes) -> ConfigError:
 def _points(wishes: Wishes) -> _Place:
     path = str(wishes.points)
     return _Place(
-        source={"kind": "points", "points": as_written(path, wishes.to)}, available=len(read_points(path))
+        source={"kind": "points", "points": as_written(path, wishes.to)},
+        available=len(read_points(path)),
+        split={},
     )
 
 
@@ -94,7 +105,13 @@ def _grid(wishes: Wishes) -> _Place:
     source: dict[str, Any] = {"kind": "grid", "spacing_km": spacing_km}
     if wishes.region is not None:
         source["region"] = as_written(wishes.region, wishes.to)
-    return _Place(source=source, available=_count(area, spacing_km))
+    available = _count(area, spacing_km)
+    fit = split_for_area(available * spacing_km**2)
+    return _Place(
+        source=source,
+        available=available,
+        split={"block_km": fit.block_km, "buffer_km": fit.buffer_km},
+    )
 
 
 def _spacing_km(area: Area, wishes: Wishes) -> float:
@@ -136,7 +153,8 @@ def _strata(wishes: Wishes) -> dict[str, Any]:
     try:
         read_layer(wishes.strata, [first])
     except ConfigError as error:
-        hint = "" if wishes.strata_field else "; --strata-field names the field of its strata"
+        absent = f"no field {first!r}" in str(error) and not wishes.strata_field
+        hint = "; --strata-field names the field of its strata" if absent else ""
         raise ConfigError(f"{error}{hint}") from error
     known = {key: name if _has(wishes.strata, [name]) else "" for key, name in fields.items()}
     return written | known
@@ -161,10 +179,11 @@ def _summary(wishes: Wishes, config: Config, place: _Place) -> tuple[str, ...]:
     path = shlex.quote(str(wishes.to))
     return (
         f"wrote    {wishes.to}",
-        f"dataset  {config.dataset.root}, from scenes of {wishes.start} up to {wishes.end}",
+        f"dataset  {wishes.to.parent / config.dataset.root}",
+        f"scenes   {wishes.start} up to {wishes.end}",
         *_sampled(wishes, config, place),
         f"look     ssl4eco build {path} --until locations    # the sample, nothing else",
-        f"build    make dataset CONFIG={path}    # or: ssl4eco build {path}",
+        f"build    ssl4eco build {path}    # or, in the repository: make dataset CONFIG={path}",
     )
 
 
