@@ -1,7 +1,8 @@
 """Prefect flows: thin decorations around :mod:`ssl4eco_data.pipeline`.
 
-Importing this package turns Prefect's telemetry off, unless the environment says otherwise: Prefect reads the
-environment when it is first imported, so it cannot be said later.
+Importing this package turns Prefect's telemetry off and gives its temporary server time to start on a busy
+machine, unless the environment says otherwise: Prefect reads the environment when it is first imported, so it
+cannot be said later.
 """
 
 import os
@@ -12,5 +13,7 @@ NO_TELEMETRY = {
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
 }
 
-for name, value in NO_TELEMETRY.items():
+PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+
+for name, value in (NO_TELEMETRY | PATIENCE).items():
     os.environ.setdefault(name, value)
