@@ -16,7 +16,8 @@ CONFIGURATIONS = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
 
 @pytest.mark.parametrize("text", CONFIGURATIONS, ids=range(len(CONFIGURATIONS)))
 def test_configurations_parse(text: str, tmp_path: Path) -> None:
-    for name in ("plots.csv", "Ecoregions2017.shp", "region.gpkg", "tiles.parquet"):
+    (tmp_path / "layers").mkdir()
+    for name in ("plots.csv", "layers/Ecoregions2017.zip", "region.gpkg", "tiles.parquet"):
         (tmp_path / name).touch()
     config = configuration.parse(text, tmp_path / "readme.toml")
     assert config.root.parent == tmp_path
