@@ -14,6 +14,7 @@ from ssl4eco_data.phenology import (
     PhenologyParameters,
     calendar_windows,
     cycle_of,
+    dated_windows,
     fill_windows,
     season_windows,
 )
@@ -234,3 +235,13 @@ def test_no_phase_outside_the_known_cycles(time):
 
 def test_no_phase_in_a_year_without_a_cycle():
     assert math.isnan(cycle_of(1500.0, cycles(1000.0, 1730.0))[0])
+
+
+def test_windows_around_own_dates_hold_every_day_within_reach_and_no_other():
+    visit = date(2020, 2, 28)
+    (window,) = dated_windows({"visit": visit, "later": None}, 3)
+    days = [visit + timedelta(days=n) for n in range(-5, 6)]
+    assert [day for day in days if day in window] == days[2:9]
+    assert (window.season, window.year, window.middle) == ("visit", 2020, visit)
+    (same,) = dated_windows({"visit": visit}, 0)
+    assert [day for day in days if day in same] == [visit]
