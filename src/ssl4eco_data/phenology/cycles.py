@@ -17,10 +17,11 @@ from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 _VARIABLES = ("date", "sigma", "value", "quality", "amplitude", "area", "status", "mean_value")
 _DTYPES = (*("float64",) * 3, "uint8", *("float64",) * 2, "int8", "float64")
+_FAR_BEYOND = 10.0
 _AXES = (*(("cycle", "metric"),) * 4, *(("cycle",),) * 2, *((),) * 2)
 
 
-def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters) -> xr.Dataset:
+def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters | None = None) -> xr.Dataset:
     """Dates of all vegetation cycles of every pixel; lazy, and the same in any chunking, for dask arrays.
 
     Dimensions are those of ``series`` without ``time``, then ``cycle`` (in time; twice as many as the record
@@ -34,10 +35,15 @@ def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters) -> xr.Dat
     - ``status`` (…) int8: ok, low_confidence (fewer than ``min_cycles`` cycles), no_cycle, no_data
     - ``mean_value`` (…) mean of the snow-free, despiked observations
 
-    ``series`` has a dimension ``time`` and any others, in any order: ``value``, ``weight`` in [0, 1],
-    ``snow`` bool, ``day`` (true day, days since 1970-01-01, per pixel or only per time), and names its index
-    in ``attrs['index']``. Raises ``ValueError`` for a missing variable, an unknown index, or integer values.
+    ``series`` has a dimension ``time`` and any others, in any order, and names its index in
+    ``attrs['index']``. Variables: ``value`` float, NaN = no observation; ``weight`` in [0, 1], 1 without it;
+    ``snow`` bool, none without it; ``day`` float64, the true day, days since 1970-01-01, per pixel or only
+    per time, without it that of the coordinate ``time``. Observations may be in any order, and several on
+    one day are one. Raises ``ValueError`` for a missing variable, an unknown index, integer values, and
+    values that lack their scale factor (for dask arrays when they are computed).
     """
+    parameters = parameters or PhenologyParameters()
+    series = _completed(series)
     _check(series)
     profile = parameters.profile(series.attrs.get("index"))
     whole = series[["day", "value", "weight", "snow"]]
@@ -95,6 +101,31 @@ def smooth(
     return np.array([evaluate(days, fitted, curvature, d) for d in at.ravel()]).reshape(at.shape)
 
 
+def _completed(series: xr.Dataset) -> xr.Dataset:
+    """With true days, weights and snow where they are left out."""
+    if "value" not in series.variables or "time" not in series["value"].dims:
+        return series
+    given = set(series.variables)
+    if "day" not in given and np.issubdtype(series["time"].dtype, np.datetime64):
+        day = (series["time"] - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
+        series = series.assign(day=day.drop_vars("time"))
+    if "weight" not in given:
+        series = series.assign(weight=xr.ones_like(series["value"], dtype=np.float64))
+    if "snow" not in given:
+        series = series.assign(snow=xr.zeros_like(series["value"], dtype=np.bool_))
+    return series
+
+
+def _check_scale(value: npt.NDArray[np.floating[Any]], profile: IndexProfile) -> None:
+    """Most values far beyond what the index can be: they are digital numbers, and none would be used."""
+    finite = np.abs(value[np.isfinite(value)])
+    if finite.size and np.median(finite) > _FAR_BEYOND * max(abs(profile.valid_min), profile.valid_max):
+        raise ValueError(
+            f"series value is typically {np.median(finite):g}, the index lies in [{profile.valid_min:g}, "
+            f"{profile.valid_max:g}]: apply the scale factor (MODIS: 0.0001)"
+        )
+
+
 def _check(series: xr.Dataset) -> None:
     for name in ("day", "value", "weight", "snow"):
         if name not in series.variables:
@@ -135,6 +166,7 @@ def _derive_block(
     shape = np.broadcast_shapes(*(a.shape for a in (day, value, weight, snow)))
     shared_day = math.prod(day.shape[:-1]) == 1
     values, weights, snows = _flat(value, shape, "f8"), _flat(weight, shape, "f8"), _flat(snow, shape, "?")
+    _check_scale(value, profile)
     days = np.ascontiguousarray(day.reshape(1, -1), dtype="f8") if shared_day else _flat(day, shape, "f8")
     out = _blank(values.shape[0], max_cycles)
     bandwidths = np.array(parameters.bandwidths_days)

@@ -1,0 +1,85 @@
+"""What a series may look like: variables left out, axes and chunks in any order, digital numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from phenology_curves import series_of, yearly
+
+from ssl4eco_data.phenology import derive_cycles
+
+TIME = pd.date_range("2019-01-05", "2022-12-30", freq="8D")
+DAY = (TIME - pd.Timestamp("1970-01-01")).days.to_numpy(float)
+START = (pd.Timestamp("2019-01-01") - pd.Timestamp("1970-01-01")).days
+
+
+def cube(rows=3, columns=4, seed=0):
+    """(time, y, x) of a plain user: a coordinate of dates, values, nothing else."""
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(100, 130, (rows, columns))
+    value = np.stack([[yearly(DAY - START, s, s + 150) for s in row] for row in start]) + rng.normal(
+        0, 0.01, (rows, columns, len(DAY))
+    )
+    value[rng.random(value.shape) < 0.1] = np.nan
+    data = xr.DataArray(np.moveaxis(value, -1, 0), dims=("time", "y", "x"), coords={"time": TIME})
+    return xr.Dataset({"value": data}, attrs={"index": "evi2"})
+
+
+def test_values_and_dates_are_enough():
+    plain = derive_cycles(cube())
+    value = np.moveaxis(cube()["value"].to_numpy(), 0, -1).reshape(12, -1)
+    full = derive_cycles(series_of(DAY, value))
+    assert plain["date"].dims == ("y", "x", "cycle", "metric")
+    ours, theirs = plain["date"].to_numpy().reshape(12, -1), full["date"].to_numpy().reshape(12, -1)
+    np.testing.assert_array_equal(ours, theirs)
+    assert (plain["status"] == 0).all()
+
+
+@pytest.mark.parametrize("chunks", [{"y": 1, "x": 1}, {"y": 2, "x": 3}, {"time": 20}, {"time": 7, "x": 2}])
+def test_any_order_of_axes_and_any_chunks_give_the_same_numbers(chunks):
+    whole = derive_cycles(cube())
+    lazy = derive_cycles(cube().transpose("x", "time", "y").chunk(chunks))
+    assert lazy["date"].chunks is not None
+    lazy = lazy.transpose(*whole.dims).compute()
+    for name in whole.data_vars:
+        np.testing.assert_array_equal(
+            lazy[name].transpose(*whole[name].dims).to_numpy(), whole[name].to_numpy()
+        )
+
+
+def test_unsorted_and_repeated_observations_give_the_same_dates():
+    data = cube()
+    order = np.random.default_rng(1).permutation(data.sizes["time"])
+    shuffled = data.isel(time=order)
+    np.testing.assert_array_equal(derive_cycles(shuffled)["date"], derive_cycles(data)["date"])
+    twice = xr.concat([data, data], "time")
+    # The same observation twice says no more than once.
+    np.testing.assert_allclose(derive_cycles(twice)["date"], derive_cycles(data)["date"], atol=1e-6)
+
+
+def test_digital_numbers_are_refused_with_the_factor():
+    with pytest.raises(ValueError, match=r"typically [0-9.]+, the index lies in .* apply the scale factor"):
+        derive_cycles((cube() * 10_000).assign_attrs(index="evi2"))
+    lazy = derive_cycles((cube() * 10_000).assign_attrs(index="evi2").chunk(x=2))
+    with pytest.raises(ValueError, match="apply the scale factor"):
+        lazy.compute()
+
+
+def test_infinite_values_and_days_are_no_observations():
+    data = cube()
+    spoilt = data.copy(deep=True)
+    spoilt["value"][10:14] = np.inf
+    spoilt["value"][20:22] = -np.inf
+    missing = data.copy(deep=True)
+    missing["value"][10:14] = np.nan
+    missing["value"][20:22] = np.nan
+    np.testing.assert_array_equal(derive_cycles(spoilt)["date"], derive_cycles(missing)["date"])
+
+
+def test_all_missing_and_single_observations_are_no_data():
+    data = cube()
+    data["value"][:, 0, 0] = np.nan
+    data["value"][1:, 0, 1] = np.nan
+    status = derive_cycles(data)["status"]
+    assert status[0, :2].to_numpy().tolist() == [3, 3]
+    assert np.isnan(derive_cycles(data)["date"][0, :2]).all()
