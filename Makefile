@@ -10,7 +10,7 @@ export PREFECT_LOGGING_LEVEL ?= WARNING
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset report serve pretrain test check benchmark format lock clean
+.PHONY: help dataset report serve pretrain test check benchmark phenology-report format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(VENV)/.test ## format, lint, types, layers
 
 benchmark: $(VENV)/.test ## times and memory beside plain code and other libraries (minutes)
 	@$(BIN)/python -m benchmarks.locations
+
+phenology-report: $(VENV)/.dataset ## measure the accuracy of the phenology, write its page and figures (minutes)
+	@$(BIN)/python -m phenology_report
 
 format: $(VENV)/.test ## mend format and lint
 	@$(BIN)/ruff format .
