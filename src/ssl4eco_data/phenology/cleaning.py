@@ -6,8 +6,10 @@ Kinds of observation: 0 seen, 1 snow, 2 filled in between snow.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from ssl4eco_data.phenology.compiled import compiled, quantile
+from ssl4eco_data.phenology.compiled import compiled
+from ssl4eco_data.phenology.selection import quantile_of_scratch
 from ssl4eco_data.types import BoolArray, FloatArray
 
 SEEN, SNOW, FILLED = 0.0, 1.0, 2.0
@@ -19,6 +21,30 @@ SNOW_WEIGHT = 0.6
 FILL_WEIGHT = 0.5
 FILL_STEP_DAYS = 8.0
 FILL_LONGEST_GAP_DAYS = 185.0
+
+
+@compiled
+def by_day(
+    day: FloatArray,
+    value: FloatArray,
+    weight: FloatArray,
+    snow: BoolArray,
+    valid_min: float,
+    valid_max: float,
+) -> npt.NDArray[np.int64]:
+    """The numbers of the valid observations, by day, those of one day as they came."""
+    usable = np.empty(day.size, dtype=np.int64)
+    n, latest, ordered = 0, -np.inf, True
+    for i in range(day.size):
+        weighs = weight[i] > 0.0 and np.isfinite(weight[i])
+        if np.isfinite(day[i]) and valid_min <= value[i] <= valid_max and (snow[i] or weighs):
+            usable[n] = i
+            n += 1
+            ordered = ordered and day[i] >= latest
+            latest = day[i]
+    if ordered:
+        return usable[:n]
+    return usable[:n][np.argsort(day[usable[:n]], kind="mergesort")]
 
 
 @compiled
@@ -37,10 +63,7 @@ def gather(
     """
     kept = np.empty((4, day.size))
     n = 0
-    for i in np.argsort(day, kind="mergesort"):
-        usable = np.isfinite(day[i]) and valid_min <= value[i] <= valid_max
-        if not (usable and (snow[i] or (weight[i] > 0.0 and np.isfinite(weight[i])))):
-            continue
+    for i in by_day(day, value, weight, snow, valid_min, valid_max):
         kind = SNOW if snow[i] else SEEN
         own = SNOW_WEIGHT if snow[i] else weight[i]
         if n == 0 or day[i] - kept[0, n - 1] >= SAME_DAY_DAYS:
@@ -62,22 +85,38 @@ def despike(seen: FloatArray, depth: float) -> FloatArray:
     An observation goes if it lies more than ``depth``, and more than twice the difference of its two
     neighbours, below the line between these, which are at most 45 days apart; at most five passes.
     """
+    free = np.flatnonzero(seen[3] == SEEN)
+    keep = np.ones(seen.shape[1], dtype=np.bool_)
+    left = free.size
     for _ in range(DESPIKE_PASSES):
-        n = seen.shape[1]
-        keep = np.ones(n, dtype=np.bool_)
-        free = np.flatnonzero(seen[3] == SEEN)
-        for k in range(1, free.size - 1):
-            a, i, b = free[k - 1], free[k], free[k + 1]
+        before = left
+        left = drop_spikes(seen, free[:before], depth, keep)
+        if left == before:
+            break
+    return seen if left == free.size else seen[:, keep]
+
+
+@compiled
+def drop_spikes(seen: FloatArray, free: npt.NDArray[np.int64], depth: float, keep: BoolArray) -> int:
+    """One pass over observations ``free``: how many stay, moved to its front; the others leave ``keep``."""
+    if free.size == 0:
+        return 0
+    left = 1
+    a = free[0]
+    for k in range(1, free.size):
+        i = free[k]
+        if k + 1 < free.size:
+            b = free[k + 1]
             span = seen[0, b] - seen[0, a]
-            if span > DESPIKE_SPAN_DAYS:
-                continue
             step = seen[1, b] - seen[1, a]
             drop = seen[1, a] + step * (seen[0, i] - seen[0, a]) / span - seen[1, i]
-            keep[i] = not (drop > depth and drop > 2.0 * abs(step))
-        if keep.all():
-            break
-        seen = seen[:, keep]
-    return seen
+            keep[i] = span > DESPIKE_SPAN_DAYS or not (drop > depth and drop > 2.0 * abs(step))
+        # The neighbour before is that of the start of the pass, dropped or not.
+        a = i
+        if keep[i]:
+            free[left] = i
+            left += 1
+    return left
 
 
 @compiled
@@ -94,10 +133,15 @@ def mean_seen(seen: FloatArray) -> float:
 @compiled
 def background(seen: FloatArray, floor: float) -> float:
     """The 15 % quantile of the snow-free values, at least ``floor``."""
-    free = seen[1][seen[3] == SEEN]
-    if free.size == 0:
+    free = np.empty(seen.shape[1])
+    n = 0
+    for i in range(seen.shape[1]):
+        if seen[3, i] == SEEN:
+            free[n] = seen[1, i]
+            n += 1
+    if n == 0:
         return floor
-    return max(floor, quantile(free, FLOOR_QUANTILE))
+    return max(floor, quantile_of_scratch(free[:n], FLOOR_QUANTILE))
 
 
 @compiled

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl4eco_data.phenology.compiled import compiled
-from ssl4eco_data.phenology.spline import coefficients, evaluate
-from ssl4eco_data.types import FloatArray
+from ssl4eco_data.phenology.spline import coefficients, evaluate, interval
+from ssl4eco_data.types import BoolArray, FloatArray
 
 Curve = tuple[FloatArray, FloatArray, FloatArray]
 """Days, values and second derivatives at the observations."""
 LONGEST_SIDE_DAYS = 185.0
 """A rise or fall is looked for within this distance of the peak."""
-BISECTIONS = 40
+STEPS_AT_MOST = 60
+DAY_TOLERANCE = 1e-9
 IntArray = npt.NDArray[np.int64]
 
 
@@ -68,11 +69,16 @@ def nodes_of(day: FloatArray, fitted: FloatArray, curvature: FloatArray) -> Floa
 
 @compiled
 def trough(nodes: FloatArray, peak: int, bound: int) -> int:
-    """The lowest node from ``peak`` to ``bound``, at most 185 days away; ties go to the nearer."""
+    """The lowest node from ``peak`` to ``bound``, at most 185 days away; ties go to the nearer.
+
+    A fall that is still under way at 185 days is followed to its end, or a peak early on a long plateau would
+    leave half of the fall out.
+    """
     best = peak
     step = 1 if bound > peak else -1
     for i in range(peak, bound + step, step):
-        if abs(nodes[0, i] - nodes[0, peak]) > LONGEST_SIDE_DAYS:
+        far = abs(nodes[0, i] - nodes[0, peak]) > LONGEST_SIDE_DAYS
+        if far and (best != i - step or nodes[1, i] >= nodes[1, best]):
             break
         if nodes[1, i] < nodes[1, best]:
             best = i
@@ -80,7 +86,7 @@ def trough(nodes: FloatArray, peak: int, bound: int) -> int:
 
 
 @compiled
-def find_cycles(nodes: FloatArray, smallest: float, edge_tolerance: float) -> IntArray:
+def find_cycles(nodes: FloatArray, smallest: float, edge_tolerance: float, banned: BoolArray) -> IntArray:
     """(3, c) node numbers of trough, peak, trough of each cycle, in time.
 
     Peaks are visited from the lowest up. One whose rise or fall is below ``smallest`` is deleted and no
@@ -92,6 +98,9 @@ def find_cycles(nodes: FloatArray, smallest: float, edge_tolerance: float) -> In
     alive = np.ones(peaks.size, dtype=np.bool_)
     sides = np.empty((3, peaks.size), dtype=np.int64)
     for p in np.argsort(nodes[1][peaks], kind="mergesort"):
+        if banned[peaks[p]]:
+            alive[p] = False
+            continue
         before, after = p - 1, p + 1
         while before >= 0 and not alive[before]:
             before -= 1
@@ -123,15 +132,30 @@ def crossing_piece(nodes: FloatArray, start: int, stop: int, level: float) -> in
 
 @compiled
 def crossing_day(curve: Curve, low_day: float, high_day: float, level: float) -> float:
-    """The day between two days on a monotone piece where the curve passes ``level`` from below."""
+    """The day between two days of one monotone piece where the curve passes ``level`` from below.
+
+    Newton's method, kept between both days by bisection.
+    """
     day, fitted, curvature = curve
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low_day + high_day)
-        if evaluate(day, fitted, curvature, middle) < level:
-            low_day = middle
+    i = interval(day, 0.5 * (low_day + high_day))
+    a, b, c, d = coefficients(day, fitted, curvature, i)
+    low, high = low_day - day[i], high_day - day[i]
+    s = 0.5 * (low + high)
+    for _ in range(STEPS_AT_MOST):
+        above = ((d * s + c) * s + b) * s + a - level
+        if above < 0.0:
+            low = s
         else:
-            high_day = middle
-    return 0.5 * (low_day + high_day)
+            high = s
+        slope = (3.0 * d * s + 2.0 * c) * s + b
+        following = s - above / slope if slope != 0.0 else math.nan
+        if not min(low, high) < following < max(low, high):
+            following = 0.5 * (low + high)
+        moved = abs(following - s)
+        s = following
+        if moved < DAY_TOLERANCE:
+            break
+    return float(day[i] + s)
 
 
 @compiled

@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ssl4eco_data.phenology.cleaning import background, despike, fill_snow, gather
-from ssl4eco_data.phenology.kernel import NO_QUALITY, STATUS_MEANINGS, Results, Settings, analyse
+from ssl4eco_data.phenology.cleaning import SEEN, despike, gather
+from ssl4eco_data.phenology.kernel import (
+    FEWEST_FITTED,
+    NO_QUALITY,
+    STATUS_MEANINGS,
+    Results,
+    Settings,
+    analyse,
+    smoothed,
+)
 from ssl4eco_data.phenology.parameters import IndexName, IndexProfile, PhenologyParameters
-from ssl4eco_data.phenology.spline import evaluate, fit_best
 from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 _VARIABLES = ("date", "sigma", "value", "quality", "amplitude", "area", "status", "mean_value")
@@ -79,26 +86,22 @@ def smooth(
     index: IndexName = "evi",
     snow: BoolArray | None = None,
 ) -> FloatArray:
-    """The smoothed curve of one series at ``at_days``, float64; NaN with under four observations.
+    """The curve of one series that :func:`derive_cycles` reads its dates from, at ``at_days``, float64.
 
-    The same cleaning and spline as :func:`derive_cycles`: dates under ``snow`` (none without it) lie on the
-    background. Beyond the record it goes on as a straight line.
+    NaN with under four observations or none free of snow. Within a cycle it is the season that describes it,
+    else the spline. Dates under ``snow`` (none without it) lie on the background. Beyond the record it goes
+    on as a straight line.
     """
     profile = parameters.profile(index)
     days, values, weights = (np.ascontiguousarray(a, dtype=np.float64) for a in (day, value, weight))
     under_snow = np.zeros(days.size, dtype=np.bool_) if snow is None else np.ascontiguousarray(snow)
     seen = gather(days, values, weights, under_snow, profile.valid_min, profile.valid_max)
     seen = despike(seen, profile.despike_depth)
-    full = fill_snow(seen, background(seen, profile.floor))
-    n = full.shape[1]
     at = np.asarray(at_days, dtype=np.float64)
-    if n < 4:
+    if seen.shape[1] < FEWEST_FITTED or not (seen[3] == SEEN).any():
         return np.full(at.shape, np.nan)
-    days, values, weights = (full[i].copy() for i in range(3))
-    curvature, fitted, diagonal = np.empty(n), np.empty(n), np.empty(n)
     bandwidths = np.array(parameters.bandwidths_days)
-    fit_best(days, values, weights, np.ones(n), bandwidths, curvature, fitted, diagonal)
-    return np.array([evaluate(days, fitted, curvature, d) for d in at.ravel()]).reshape(at.shape)
+    return smoothed(seen, bandwidths, _settings(parameters, profile), at.ravel()).reshape(at.shape)
 
 
 def _completed(series: xr.Dataset) -> xr.Dataset:
@@ -207,4 +210,5 @@ def _settings(parameters: PhenologyParameters, profile: IndexProfile) -> Setting
         min_relative_amplitude=parameters.min_relative_amplitude,
         edge_share=parameters.edge_share,
         min_cycles=parameters.min_cycles,
+        shares=np.array(parameters.amplitude_shares),
     )

@@ -66,6 +66,11 @@ class PhenologyParameters(Parameters):
     min_observations_per_year: float = Field(
         default=10.0, gt=0, description="with fewer valid observations a year a pixel has no data"
     )
+    amplitude_shares: tuple[float, float, float] = Field(
+        default=(0.15, 0.5, 0.9),
+        description="shares of a rise at greenup, mid-greenup and maturity; of a fall at dormancy, "
+        "mid-greendown and senescence",
+    )
     bandwidths_days: tuple[float, ...] = Field(
         default=(5.0, 7.0, 8.0, 10.0),
         min_length=1,
@@ -101,6 +106,13 @@ class PhenologyParameters(Parameters):
     fill_distance_km: float = Field(
         default=500.0, ge=0, description="furthest location to borrow season windows from"
     )
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        low, middle, high = self.amplitude_shares
+        if not 0.0 < low < middle < high < 1.0:
+            raise ValueError(f"amplitude_shares must increase between 0 and 1, got {self.amplitude_shares}")
+        return self
 
     @model_validator(mode="after")
     def _check_bandwidths(self) -> Self:

@@ -11,7 +11,10 @@ import math
 
 import numpy as np
 
-from ssl4eco_data.phenology.compiled import compiled, quantile
+from ssl4eco_data.phenology.compiled import compiled
+from ssl4eco_data.phenology.lanes import fit_lanes, leverage_lanes
+from ssl4eco_data.phenology.selection import quantile_of_scratch
+from ssl4eco_data.phenology.vectors import LANES
 from ssl4eco_data.types import FloatArray
 
 BISQUARE_REACH = 6.0
@@ -29,53 +32,51 @@ def penalty(day: FloatArray, bandwidth_days: float) -> float:
 
 @compiled
 def factorise(day: FloatArray, weight: FloatArray, penalty_: float, bands: FloatArray) -> None:
-    """Fill ``bands`` (3, n) with d, l1, l2 of L D L^T = R + lambda Q^T W^-1 Q; columns 0 .. n-3 are used."""
+    """Fill ``bands`` (3, n) with 1 / d, l1, l2 of L D L^T = R + lambda Q^T W^-1 Q in columns 0 .. n-3.
+
+    What would lie beyond the last column is only ever multiplied by zero.
+    """
     n = day.size
+    # What the next steps need is kept in scalars: 1 / steps, lambda / weights, and the last terms of L D.
+    step, step_2 = day[1] - day[0], day[2] - day[1]
+    a, c = 1.0 / step, 1.0 / step_2
+    p, p_2 = penalty_ / weight[0], penalty_ / weight[1]
+    l1, l2, l2_before, m1, m2, m2_before = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for j in range(n - 2):
-        left, right = day[j + 1] - day[j], day[j + 2] - day[j + 1]
-        a, c = 1.0 / left, 1.0 / right
+        p_3 = penalty_ / weight[j + 2]
+        step_3, e = 0.0, 0.0
+        if j + 3 < n:
+            step_3 = day[j + 3] - day[j + 2]
+            e = 1.0 / step_3
         b = -a - c
-        diagonal = (left + right) / 3.0 + penalty_ * (
-            a * a / weight[j] + b * b / weight[j + 1] + c * c / weight[j + 2]
-        )
-        if j >= 1:
-            diagonal -= bands[0, j - 1] * bands[1, j - 1] ** 2
-        if j >= 2:
-            diagonal -= bands[0, j - 2] * bands[2, j - 2] ** 2
-        bands[0, j] = diagonal
-        bands[1, j] = 0.0
-        bands[2, j] = 0.0
-        if j + 1 < n - 2:
-            e = 1.0 / (day[j + 3] - day[j + 2])
-            off = right / 6.0 + penalty_ * (b * c / weight[j + 1] + c * (-c - e) / weight[j + 2])
-            if j >= 1:
-                off -= bands[0, j - 1] * bands[1, j - 1] * bands[2, j - 1]
-            bands[1, j] = off / diagonal
-        if j + 2 < n - 2:
-            e = 1.0 / (day[j + 3] - day[j + 2])
-            bands[2, j] = penalty_ * c * e / weight[j + 2] / diagonal
+        diagonal = (step + step_2) / 3.0 + (a * a * p + b * b * p_2 + c * c * p_3)
+        inverse = 1.0 / (diagonal - m2_before * l2_before - m1 * l1)
+        m2_before, l2_before = m2, l2
+        off = 0.0
+        if j + 3 < n:
+            off = step_2 / 6.0 + (b * c * p_2 + c * (-c - e) * p_3)
+        m1, m2 = off - m1 * l2, c * e * p_3
+        l1, l2 = m1 * inverse, m2 * inverse
+        bands[0, j], bands[1, j], bands[2, j] = inverse, l1, l2
+        step, step_2, a, c, p, p_2 = step_2, step_3, c, e, p_2, p_3
 
 
 @compiled
 def second_derivatives(day: FloatArray, value: FloatArray, bands: FloatArray, curvature: FloatArray) -> None:
     """Fill ``curvature`` (n) with f'' at the observations; natural, so zero at both ends."""
     n = day.size
-    curvature[0] = 0.0
-    curvature[n - 1] = 0.0
+    curvature[0], curvature[n - 1] = 0.0, 0.0
+    slope = (value[1] - value[0]) / (day[1] - day[0])
+    z, z_before, l1, l2, l2_before = 0.0, 0.0, 0.0, 0.0, 0.0
     for j in range(n - 2):
-        right = (value[j + 2] - value[j + 1]) / (day[j + 2] - day[j + 1])
-        z = right - (value[j + 1] - value[j]) / (day[j + 1] - day[j])
-        if j >= 1:
-            z -= bands[1, j - 1] * curvature[j]
-        if j >= 2:
-            z -= bands[2, j - 2] * curvature[j - 1]
+        slope_next = (value[j + 2] - value[j + 1]) / (day[j + 2] - day[j + 1])
+        z, z_before = slope_next - slope - l2_before * z_before - l1 * z, z
         curvature[j + 1] = z
+        l2_before, l1, l2 = l2, bands[1, j], bands[2, j]
+        slope = slope_next
+    z, z_before = 0.0, 0.0
     for j in range(n - 3, -1, -1):
-        z = curvature[j + 1] / bands[0, j]
-        if j + 1 < n - 2:
-            z -= bands[1, j] * curvature[j + 2]
-        if j + 2 < n - 2:
-            z -= bands[2, j] * curvature[j + 3]
+        z, z_before = curvature[j + 1] * bands[0, j] - bands[2, j] * z_before - bands[1, j] * z, z
         curvature[j + 1] = z
 
 
@@ -94,47 +95,41 @@ def fit(
     factorise(day, weight, penalty_, bands)
     second_derivatives(day, value, bands, curvature)
     slope_before = 0.0
-    for i in range(n):
-        slope = 0.0
-        if i + 1 < n:
-            slope = (curvature[i + 1] - curvature[i]) / (day[i + 1] - day[i])
+    for i in range(n - 1):
+        slope = (curvature[i + 1] - curvature[i]) / (day[i + 1] - day[i])
         fitted[i] = value[i] - penalty_ / weight[i] * (slope - slope_before)
         slope_before = slope
+    fitted[n - 1] = value[n - 1] + penalty_ / weight[n - 1] * slope_before
 
 
 @compiled
 def leverage(
     day: FloatArray, weight: FloatArray, penalty_: float, bands: FloatArray, diagonal: FloatArray
 ) -> None:
-    """Fill ``diagonal`` (n) with the diagonal of the hat matrix, from the central bands of the inverse."""
+    """Fill ``diagonal`` (n) with the diagonal of the hat matrix, from the central bands of the inverse.
+
+    Observation i touches the second derivatives i-1, i and i+1 (those at the ends are none); ``v`` and ``u``
+    are the inverse on its diagonal and beside it, ``far`` two beside, going down from the last.
+    """
     n = day.size
-    inverse = np.zeros((3, n + 2))
-    for j in range(n - 3, -1, -1):
-        l1, l2 = bands[1, j], bands[2, j]
-        inverse[1, j] = -l1 * inverse[0, j + 1] - l2 * inverse[1, j + 1]
-        inverse[2, j] = -l1 * inverse[1, j + 1] - l2 * inverse[0, j + 2]
-        inverse[0, j] = 1.0 / bands[0, j] - l1 * inverse[1, j] - l2 * inverse[2, j]
-    for i in range(n):
-        before, after = 0.0, 0.0
-        if i > 0:
+    after = 0.0
+    v0, v1, v2, u0, u1, far = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(n - 1, -1, -1):
+        # v0, v1, v2: at second derivatives i-1, i, i+1; u0 joins the first two, u1 the last two.
+        v2, v1, u1 = v1, v0, u0
+        v0, u0, far, before = 0.0, 0.0, 0.0, 0.0
+        if i >= 1:
             before = 1.0 / (day[i] - day[i - 1])
-        if i + 1 < n:
-            after = 1.0 / (day[i + 1] - day[i])
-        middle = -before - after
-        form = 0.0
         if i >= 2:
-            form += before * before * inverse[0, i - 2]
-        if 1 <= i <= n - 2:
-            form += middle * middle * inverse[0, i - 1]
-        if i <= n - 3:
-            form += after * after * inverse[0, i]
-        if 2 <= i <= n - 2:
-            form += 2.0 * before * middle * inverse[1, i - 2]
-        if 1 <= i <= n - 3:
-            form += 2.0 * middle * after * inverse[1, i - 1]
-        if 2 <= i <= n - 3:
-            form += 2.0 * before * after * inverse[2, i - 2]
+            l1, l2 = bands[1, i - 2], bands[2, i - 2]
+            u0 = -l1 * v1 - l2 * u1
+            far = -l1 * u1 - l2 * v2
+            v0 = bands[0, i - 2] - l1 * u0 - l2 * far
+        middle = -before - after
+        form = before * before * v0 + middle * middle * v1 + after * after * v2
+        form += 2.0 * (before * middle * u0 + middle * after * u1 + before * after * far)
         diagonal[i] = 1.0 - penalty_ / weight[i] * form
+        after = before
 
 
 @compiled
@@ -189,7 +184,7 @@ def robust_weights(
     residual = np.empty(value.size)
     for i in range(value.size):
         residual[i] = (value[i] - fitted[i]) / max(1.0 - diagonal[i], 0.02)
-    scale = BISQUARE_REACH * quantile(np.abs(residual[real > 0.0]), 0.5)
+    scale = BISQUARE_REACH * quantile_of_scratch(np.abs(residual[real > 0.0]), 0.5)
     for i in range(value.size):
         if real[i] > 0.0 and residual[i] < 0.0 and scale > 0.0:
             u = residual[i] / scale
@@ -216,6 +211,43 @@ def cross_validation(
 
 
 @compiled
+def choose(
+    day: FloatArray,
+    value: FloatArray,
+    weight: FloatArray,
+    real: FloatArray,
+    bandwidths: FloatArray,
+    curvature: FloatArray,
+    fitted: FloatArray,
+    diagonal: FloatArray,
+) -> tuple[float, float]:
+    """(bandwidth with the least cross-validation score, variance of an observation of weight 1).
+
+    Fills curvature, fitted and diagonal (n). Ties go to the smoother curve. Several bandwidths are fitted at
+    once, from the smoothest down; lanes left over in the end repeat the least.
+    """
+    bands, curves = np.empty((3, day.size, LANES)), np.empty((3, day.size, LANES))
+    strengths = np.empty((1, LANES))
+    widest = bandwidths.size - 1
+    best, best_score, variance = bandwidths[widest], math.inf, 0.0
+    for last in range(widest, -1, -LANES):
+        for lane in range(LANES):
+            strengths[0, lane] = penalty(day, bandwidths[max(last - lane, 0)])
+        fit_lanes(day, value, weight, strengths, bands, curves[0], curves[1])
+        leverage_lanes(day, weight, strengths, bands, curves[2])
+        for lane in range(min(LANES, last + 1)):
+            score, spread = cross_validation(value, curves[1, :, lane], weight, curves[2, :, lane], real)
+            better = score < best_score
+            if better:
+                best, best_score, variance = bandwidths[last - lane], score, spread
+            if better or last - lane == widest:
+                for i in range(day.size):
+                    curvature[i], fitted[i] = curves[0, i, lane], curves[1, i, lane]
+                    diagonal[i] = curves[2, i, lane]
+    return best, variance
+
+
+@compiled
 def fit_best(
     day: FloatArray,
     value: FloatArray,
@@ -237,18 +269,4 @@ def fit_best(
     fit(day, value, weight, strength, bands, curvature, fitted)
     leverage(day, weight, strength, bands, diagonal)
     robust_weights(value, fitted, weight, diagonal, real)
-    best, best_score, variance = bandwidths[bandwidths.size - 1], math.inf, 0.0
-    last_fitted = -1.0
-    for k in range(bandwidths.size - 1, -1, -1):
-        strength = penalty(day, bandwidths[k])
-        fit(day, value, weight, strength, bands, curvature, fitted)
-        leverage(day, weight, strength, bands, diagonal)
-        score, spread = cross_validation(value, fitted, weight, diagonal, real)
-        last_fitted = bandwidths[k]
-        if score < best_score:
-            best, best_score, variance = bandwidths[k], score, spread
-    if last_fitted != best:
-        strength = penalty(day, best)
-        fit(day, value, weight, strength, bands, curvature, fitted)
-        leverage(day, weight, strength, bands, diagonal)
-    return best, variance
+    return choose(day, value, weight, real, bandwidths, curvature, fitted, diagonal)
