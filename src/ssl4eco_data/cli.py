@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -53,6 +53,17 @@ def _readable() -> Iterator[None]:
         print("\ninterrupted; what is done is kept, the same command continues", file=sys.stderr)
         sys.stderr.flush()
         os._exit(130)  # running blocks are not waited for: a block counts when its mark is written, last
+
+
+def _wrong_usage(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(2) from None
+
+
+def _need_folder(to: Path) -> None:
+    """Before anything is asked for, so that no work is lost."""
+    if not to.absolute().parent.is_dir():
+        _wrong_usage(f"--to {to} lies in no folder that is there")
 
 
 def _version(asked: bool) -> None:
@@ -233,6 +244,92 @@ def check(dataset: DatasetPath) -> None:
             print("error: what is there reads back right, but the build is not finished", file=sys.stderr)
             raise typer.Exit(1)
         out.print("every file is there and reads back right")
+
+
+@app.command()
+def phenology(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="configuration that names the archive")
+    ] = None,
+    at: Annotated[str, typer.Option(metavar="LON,LAT", help="the point, degrees")] = "",
+    to: Annotated[Path, typer.Option(metavar="FILE", help="picture to write; replaced if there")] = Path(
+        "point.png"
+    ),
+) -> None:
+    """Dates, sigma, windows and curve of one point, from the archive; nothing is built.
+
+    Example: ssl4eco phenology alps.toml --at 7.95,46.55 --to point.png
+    """
+    if config is None:
+        _wrong_usage(
+            "a configuration says which archive to ask: ssl4eco phenology CONFIG --at LON,LAT; "
+            "`ssl4eco init` writes one"
+        )
+    if to.suffix.lower() != ".png":
+        _wrong_usage(f"--to must name a .png file, got {to}")
+    _need_folder(to)
+    with _readable():
+        from ssl4eco_data import pipeline
+        from ssl4eco_data.config import load
+        from ssl4eco_data.pipeline.point_figure import draw_point
+
+        try:
+            lon_deg, lat_deg = pipeline.parse_lonlat(at)
+        except ValueError as error:
+            _wrong_usage(str(error))
+        loaded = load(config, with_files=False)
+        pipeline.require_archive(loaded)
+        point = pipeline.point_phenology(loaded, lon_deg, lat_deg)
+        draw_point(point, to)
+        for line in pipeline.describe_point(point):
+            out.print(line, markup=False)
+        out.print(f"picture  {to}", markup=False)
+
+
+@app.command()
+def validate(
+    dataset: DatasetPath,
+    observations: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OBSERVATIONS",
+            help="CSV: location_id or lon, lat; metric and date, or a column per metric",
+        ),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV to write: every observation with its verdict")
+    ] = None,
+    within_km: Annotated[
+        float, typer.Option(metavar="KM", min=0.0, help="furthest location from a point's lon, lat")
+    ] = 1.0,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="THEIRS=OURS", help="your name of a column or metric and ours; repeat it"),
+    ] = None,
+) -> None:
+    """Compare a dataset's dates with dates observed in the field: bias, RMSE, coverage of sigma.
+
+    Example: ssl4eco validate data/alps birches.csv --name budburst=greenup --to pairs.csv
+    """
+    with _readable():
+        from ssl4eco_data import pipeline
+
+        try:
+            names = pipeline.parse_names(name or [])
+        except ValueError as error:
+            _wrong_usage(str(error))
+        if to is not None:
+            _need_folder(to)
+            if to.exists():
+                _wrong_usage(f"--to {to} is there already; nothing is overwritten")
+        located, cycles = pipeline.read_cycles(dataset)
+        observed = pipeline.read_field_dates(observations, names)
+        validation = pipeline.validate(observed, located, cycles, within_km)
+        for line in pipeline.describe_validation(validation):
+            out.print(line, markup=False)
+        if to is not None:
+            pipeline.pairs_table(validation).to_csv(to, index=False, float_format="%.3f")
+            out.print(f"pairs    {to}", markup=False)
 
 
 @app.command(name="fetch-layer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from ssl4eco_data.archives import cog
-from ssl4eco_data.archives.modis import true_days
 from ssl4eco_data.archives.s2_series import cells
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
+from ssl4eco_data.phenology.readers.mod13 import true_days
 from ssl4eco_data.types import Footprint
 
 PERIOD = (date(2015, 1, 1), date(2030, 1, 1))
@@ -27,10 +27,7 @@ PERIOD = (date(2015, 1, 1), date(2030, 1, 1))
 def test_days_of_the_year_become_true_days(begin: date, later: int) -> None:
     true = begin + timedelta(days=later)
     day = np.array([true.timetuple().tm_yday])
-    assert (
-        true_days(day, datetime(begin.year, begin.month, begin.day, tzinfo=UTC))
-        == (true - date(1970, 1, 1)).days
-    )
+    assert true_days(day, np.datetime64(begin)) == (true - date(1970, 1, 1)).days
 
 
 def archive_of(catalogue: tuple[Path, Truth]) -> StacArchive:

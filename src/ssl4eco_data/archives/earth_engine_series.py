@@ -17,8 +17,8 @@ import numpy.typing as npt
 import xarray as xr
 from pyproj import Transformer
 
-from ssl4eco_data.archives.modis import EVI_SCALE, LOWEST_EVI, SNOW, WEIGHTS, true_days
-from ssl4eco_data.archives.series import Cube, dataset_of
+from ssl4eco_data.archives.series import Cube, dataset_of, first_day
+from ssl4eco_data.phenology.readers.mod13 import observations
 from ssl4eco_data.types import BoolArray, Footprint, Location
 
 SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
@@ -96,16 +96,7 @@ def series_of(locations: Sequence[Location], stacks: Sequence[Mapping[str, Layer
         cube = Cube.empty(len(times), centres_inside(window, location.footprint))
         for number, (name, begin) in enumerate(zip(names, times, strict=True)):
             if f"{name}_{BANDS[0]}" in stack:
-                _observe(cube, number, begin, [stack[f"{name}_{band}"] for band in BANDS])
+                evi, doy, quality = (stack[f"{name}_{band}"] for band in BANDS)
+                cube.put(number, observations(evi, doy, quality, first_day(begin)))
         cubes.append(cube)
     return dataset_of(locations, times, cubes, "evi")
-
-
-def _observe(cube: Cube, number: int, begin: datetime, layers: Sequence[Layer]) -> None:
-    """Put one composite's observations into the cube, where there are any."""
-    evi, doy, quality = (layer.astype(np.int64) for layer in layers)
-    seen = (evi >= LOWEST_EVI) & (doy >= 1) & np.isin(quality, tuple(WEIGHTS))
-    cube.value[number][seen] = evi[seen] * EVI_SCALE
-    cube.day[number][seen] = true_days(doy[seen], begin)
-    cube.weight[number][seen] = [WEIGHTS[flag] for flag in quality[seen]]
-    cube.snow[number][seen] = quality[seen] == SNOW

@@ -1,7 +1,6 @@
 """MOD13 composites (STAC ``modis-13Q1-061`` and its like) as a vegetation series around locations.
 
-EVI x 1e-4, valid from -2000 (fill -3000); pixel reliability 0 good, 1 marginal, 2 snow or ice, 3 cloudy;
-the day of the year of a composite's pixel may lie in the next year (MOD13 User's Guide, collection 6.1).
+What the numbers of a composite mean is in :mod:`ssl4eco_data.phenology.readers.mod13`.
 """
 
 from __future__ import annotations
@@ -13,23 +12,18 @@ from datetime import datetime
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from pyproj import Transformer
 
 from ssl4eco_data.archives.cog import Access, Pixels, Raster, crs_of, read, same_crs, spread
 from ssl4eco_data.archives.items import Item, asset_href, item_time
-from ssl4eco_data.archives.series import Cube, dataset_of, or_failure
+from ssl4eco_data.archives.series import Cube, dataset_of, first_day, or_failure
 from ssl4eco_data.errors import ArchiveError
-from ssl4eco_data.types import BoolArray, FloatArray, Footprint, Location
+from ssl4eco_data.phenology.readers.mod13 import observations
+from ssl4eco_data.types import BoolArray, Footprint, Location
 
 RESOLUTIONS = ("250m", "500m", "1_km")
 SUFFIXES = ("16_days_EVI", "16_days_composite_day_of_the_year", "16_days_pixel_reliability")
-EVI_SCALE = 1e-4
-LOWEST_EVI = -2000
-SNOW = 2
-WEIGHTS = {0: 1.0, 1: 0.5, SNOW: 1.0}
-"""Weight of good, marginal and snow pixels; cloudy and fill are no observations."""
 NOTHING = -32768
 """Stands for pixels beyond a file."""
 PHASE_TOLERANCE_PX = 0.01
@@ -164,25 +158,6 @@ def _windows(raster: Raster, lattice: Lattice, around: Sequence[Around]) -> list
 
 
 def _add(cube: Cube, number: int, begin: datetime, layers: tuple[Pixels, Pixels, Pixels]) -> None:
-    """Put a composite's observations into the cube, where they are any."""
-    evi, doy, reliability = (layer.astype(np.int64) for layer in layers)
-    seen = (evi >= LOWEST_EVI) & (doy >= 1) & (doy <= 366) & np.isin(reliability, tuple(WEIGHTS))
-    cube.value[number][seen] = evi[seen] * EVI_SCALE
-    cube.day[number][seen] = true_days(doy[seen], begin)
-    cube.weight[number][seen] = _weights(reliability[seen])
-    cube.snow[number][seen] = reliability[seen] == SNOW
-
-
-def _weights(reliability: npt.NDArray[np.int64]) -> FloatArray:
-    return np.select([reliability == flag for flag in WEIGHTS], list(WEIGHTS.values()), 0.0)
-
-
-def true_days(day_of_year: npt.NDArray[np.int64], begin: datetime) -> FloatArray:
-    """Days since 1970-01-01 of pixels of the composite that begins at ``begin``.
-
-    A day of the year before the composite's first belongs to the next year: the last composite of a year
-    reaches into January.
-    """
-    new_year = np.array([f"{begin.year}-01-01", f"{begin.year + 1}-01-01"], "datetime64[D]").astype(np.int64)
-    following = (day_of_year < begin.timetuple().tm_yday).astype(np.int64)
-    return (new_year[following] + day_of_year - 1).astype(np.float64)
+    """Put a composite's observations into the cube."""
+    evi, doy, reliability = layers
+    cube.put(number, observations(evi, doy, reliability, first_day(begin)))

@@ -1,7 +1,6 @@
 """A vegetation series from Sentinel-2 itself, where an archive has no MODIS.
 
-EVI2 = 2.5 (N - R) / (N + 2.4 R + 1) of surface reflectance (Jiang et al. 2008, Remote Sensing of
-Environment 112, 3833-3845).
+Index and weights are those of :mod:`ssl4eco_data.phenology.readers.sentinel2`.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ import xarray as xr
 from ssl4eco_data.archives.series import Cube, dataset_of, or_failure
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.patches.offset import DN_SCALE
+from ssl4eco_data.phenology.readers.sentinel2 import SCL_SNOW, evi2, scl_weights
 from ssl4eco_data.types import FloatArray, Footprint, Location, Scene, UInt16Array
 
 BANDS = ("B04", "B08", "SCL")
-SCL_WEIGHTS = {4: 1.0, 5: 1.0, 7: 0.5, 11: 1.0}
-"""Vegetation, bare, unclassified and snow; all other classes are no observations."""
-SCL_SNOW = 11
 Read = Callable[[Scene, Footprint, Sequence[str]], Mapping[str, UInt16Array]]
 
 
@@ -74,15 +71,13 @@ def cells(
     without observed pixels are NaN with weight 0.
     """
     scl = bands["SCL"].repeat(2, axis=0).repeat(2, axis=1)
-    share = np.zeros(scl.shape)
-    for scene_class, class_weight in SCL_WEIGHTS.items():
-        share[scl == scene_class] = class_weight
+    share = scl_weights(scl)
     share[(bands["B04"] == 0) | (bands["B08"] == 0)] = 0
     weight = _mean(share, pixel_m // 10)
     snow = _mean(share * (scl == SCL_SNOW), pixel_m // 10) > 0.5 * weight
     total = np.where(weight > 0, weight, np.nan)
     red, nir = (_mean(share * bands[name] * DN_SCALE, pixel_m // 10) / total for name in ("B04", "B08"))
-    return 2.5 * (nir - red) / (nir + 2.4 * red + 1), weight, snow & (weight > 0)
+    return evi2(red, nir), weight, snow & (weight > 0)
 
 
 def _mean(image: FloatArray, size: int) -> FloatArray:

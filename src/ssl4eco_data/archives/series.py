@@ -12,6 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.phenology.readers.mod13 import Observations
 from ssl4eco_data.types import BoolArray, Location
 
 Answer = TypeVar("Answer")
@@ -42,6 +43,17 @@ class Cube:
             snow=np.zeros(shape, np.bool_),
             inside=inside,
         )
+
+    def put(self, number: int, seen: Observations) -> None:
+        """Take one time's observations of one file, ``(y, x)``; what it does not see may be in another's."""
+        at = seen.weight > 0
+        self.value[number][at], self.day[number][at] = seen.value[at], seen.day[at]
+        self.weight[number][at], self.snow[number][at] = seen.weight[at], seen.snow[at]
+
+
+def first_day(begin: datetime) -> np.datetime64:
+    """The day of a composite's first moment, which is in UTC."""
+    return np.datetime64(begin.date(), "D")
 
 
 def or_failure(read: Callable[[], Answer]) -> Answer | ArchiveError:

@@ -13,7 +13,7 @@ from pandas.errors import ParserWarning
 
 from ssl4eco_data.errors import ConfigError
 
-_MISSING = ("", "NA", "NaN", "nan", "null", "None")
+MISSING = ("", "NA", "NaN", "nan", "null", "None")
 """No value in a column of numbers; in a column of text only the empty one is none (NA is the Nearctic)."""
 _DATE = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?|\d{8}"
 _YEARS = (1900, 2200)
@@ -81,7 +81,7 @@ def _one_type(column: pd.Series[Any]) -> pd.Series[Any]:
     text = as_text(column)
     if column.dtype == object and not column.dropna().map(lambda value: isinstance(value, str)).all():
         return text
-    given = text.where(~text.isin(_MISSING))
+    given = text.where(~text.isin(MISSING))
     numbers = pd.to_numeric(given, errors="coerce")
     is_number = given.notna().any() and (numbers.notna() | given.isna()).all()
     is_code = given.str.match(r"[+-]?0\d").fillna(False).any()
@@ -94,7 +94,7 @@ def dates(path: str, name: str, column: pd.Series[Any]) -> pd.Series[Any]:
     formed = text.where(text.str.fullmatch(_DATE).fillna(False))
     days = pd.to_datetime(formed, format="ISO8601", errors="coerce", utc=True)
     days = days.where(days.dt.year.between(*_YEARS))
-    wrong = (days.isna() & text.notna() & ~text.isin(_MISSING)).to_numpy(bool)
+    wrong = (days.isna() & text.notna() & ~text.isin(MISSING)).to_numpy(bool)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from ssl4eco_data.phenology.cycles import derive_cycles, smooth
 from ssl4eco_data.phenology.filling import fill_windows
+from ssl4eco_data.phenology.kinds import dropped
 from ssl4eco_data.phenology.parameters import IndexProfile, PhenologyParameters
 from ssl4eco_data.phenology.summary import LocationPhenology, summarise
 from ssl4eco_data.phenology.windows import calendar_windows, cycle_of, dated_windows, season_windows
@@ -14,6 +15,7 @@ __all__ = [
     "cycle_of",
     "dated_windows",
     "derive_cycles",
+    "dropped",
     "fill_windows",
     "season_windows",
     "smooth",

@@ -13,7 +13,7 @@ import xarray as xr
 from ssl4eco_data.phenology.climatology import PEAK, Climatology, circular_median, climatology
 from ssl4eco_data.phenology.kernel import NO_DATA
 from ssl4eco_data.phenology.parameters import PhenologyParameters
-from ssl4eco_data.phenology.windows import by_metric, flatten, window_columns, year_windows
+from ssl4eco_data.phenology.windows import DOMINANT, by_metric, flatten, window_columns, year_windows
 from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 _MIDS = [METRICS.index("mid_greenup"), METRICS.index("mid_greendown")]
@@ -29,8 +29,7 @@ WINDOW_DTYPES: Mapping[str, str] = {
     "pixels": "int32",
     "vegetated_fraction": "float64",
     "snow_fraction": "float64",
-    "greenup_iqr": "float64",
-    "dormancy_iqr": "float64",
+    **{f"{m}_iqr": "float64" for m in DOMINANT},
     **dict.fromkeys(window_columns(), "float64"),
 }
 CYCLE_DTYPES: Mapping[str, str] = {
@@ -218,7 +217,7 @@ def _window_row(place: _Place, dated: _Dated | None, parameters: PhenologyParame
         row
         | {f"{m}_day": dated.days[i] for i, m in enumerate(METRICS)}
         | {f"{m}_mad": np.median(typical.mad[:, 0, i]) for i, m in enumerate(METRICS)}
-        | {f"{m}_iqr": (upper - lower)[METRICS.index(m)] for m in ("greenup", "dormancy")}
+        | {f"{m}_iqr": (upper - lower)[METRICS.index(m)] for m in DOMINANT}
         | {"status": "ok" if trusted else "low_confidence", "pixels": dated.pixels.size, "years": years}
         | {"resultant": resultant, "cycles_per_year": 1 if second is None else 2}
         | flatten(windows)

@@ -1,7 +1,9 @@
 """Plain functions that join the pure stages to IO; the only place that sees two stages."""
 
 from ssl4eco_data.pipeline.display import Bar, console
-from ssl4eco_data.pipeline.embedded import prepare_archive
+from ssl4eco_data.pipeline.embedded import prepare_archive, require_archive
+from ssl4eco_data.pipeline.field_dates import parse_names, read_field_dates
+from ssl4eco_data.pipeline.point import PointPhenology, describe_point, parse_lonlat, point_phenology
 from ssl4eco_data.pipeline.run import (
     BuildError,
     Result,
@@ -17,6 +19,13 @@ from ssl4eco_data.pipeline.run import (
 from ssl4eco_data.pipeline.stage import Outcome, Stage, Work, execute, pending, plan
 from ssl4eco_data.pipeline.stages import STAGES, open_archive, stage_named, write_page
 from ssl4eco_data.pipeline.summary import Summary, show_sample, summarise_dataset
+from ssl4eco_data.pipeline.validation import (
+    Validation,
+    describe_validation,
+    pairs_table,
+    read_cycles,
+    validate,
+)
 from ssl4eco_data.store import Mark
 
 __all__ = [
@@ -25,26 +34,38 @@ __all__ = [
     "BuildError",
     "Mark",
     "Outcome",
+    "PointPhenology",
     "Result",
     "RunRecord",
     "Stage",
     "Summary",
+    "Validation",
     "Work",
     "build",
     "console",
     "describe",
+    "describe_point",
+    "describe_validation",
     "execute",
     "first_pending",
     "forget_unreadable",
     "is_transient",
     "open_archive",
+    "pairs_table",
+    "parse_lonlat",
+    "parse_names",
     "pending",
     "plan",
+    "point_phenology",
     "prepare_archive",
+    "read_cycles",
+    "read_field_dates",
+    "require_archive",
     "run_in_threads",
     "show_sample",
     "stage_named",
     "status",
     "summarise_dataset",
+    "validate",
     "write_page",
 ]

@@ -261,7 +261,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="phenology",
-        version=1,
+        version=2,
         title="phenology",
         unit="blocks",
         parameters=lambda c: [
