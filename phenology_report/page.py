@@ -199,10 +199,9 @@ def _phenocam(table: pd.DataFrame | None, images: str) -> str:
     ]
     return (
         f"{head}Published transition dates of gcc_90 (3-day series) beside the engine's, on the same "
-        "cameras. The 10 % and 25 % points are looked for on the engine's smoothed curve, between trough "
-        "and peak of each of its cycles. The error is the engine's date minus the published one; a published "
-        "date without one of the engine's within 60 days is not found. Published dates are estimates "
-        "from the same pictures, not observations in the field.\n\n"
+        "cameras, which is asked for 10 % and 25 % by `amplitude_shares`. The error is the engine's date "
+        "minus the published one; a published date without one of the engine's within 60 days is not found. "
+        "Published dates are estimates from the same pictures, not observations in the field.\n\n"
         + markdown(["vegetation", "date", "published", "found", "RMSE, d", "bias, d", "median abs., d"], rows)
         + f"\n\n![Published and own dates]({images}/phenocam.png)"
     )

@@ -1,8 +1,8 @@
 """The engine's 10 % and 25 % dates of PhenoCam greenness beside the dates that PhenoCam published.
 
 Published are the days on which gcc_90 crosses a share of the amplitude of one rise or fall (Richardson et al.
-2018, Scientific Data 5:180028). The engine dates other shares, so here the same share is looked for on its
-smoothed curve, between trough and peak of each of its cycles.
+2018, Scientific Data 5:180028). The engine dates other shares by default, so here ``amplitude_shares`` asks
+for the same; all else is at its default.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ import pandas as pd
 import xarray as xr
 
 from phenology_report.shapes import EPOCH
-from ssl4eco_data.phenology import PhenologyParameters, derive_cycles, smooth
+from ssl4eco_data.phenology import PhenologyParameters, derive_cycles
 from ssl4eco_data.types import METRICS, FloatArray
 
 SHARES = (0.10, 0.25)
-STEP_DAYS = 0.25
-LONGEST_SIDE_DAYS = 185.0
+PARAMETERS = PhenologyParameters(amplitude_shares=(*SHARES, 0.5))
+METRIC_OF = {
+    ("rising", 0.10): "greenup",
+    ("rising", 0.25): "mid_greenup",
+    ("falling", 0.10): "dormancy",
+    ("falling", 0.25): "mid_greendown",
+}
 REACH_DAYS = 60.0
 """A published date with none of the engine's within this distance counts as not found."""
 VEGETATION = {
@@ -32,7 +37,6 @@ VEGETATION = {
     "TN": "tundra",
     "WL": "wetland",
 }
-RISING, FALLING, PEAK = METRICS.index("mid_greenup"), METRICS.index("mid_greendown"), METRICS.index("peak")
 
 
 def compare(folder: Path) -> pd.DataFrame:
@@ -66,50 +70,12 @@ def roi_dates(table: pd.DataFrame) -> dict[tuple[str, float], FloatArray]:
     day = np.asarray((used["date"] - EPOCH) / pd.Timedelta(days=1), dtype=np.float64)
     value = np.asarray(used["gcc_90"], dtype=np.float64)
     series = xr.Dataset({"value": ("time", value), "day": ("time", day)}, attrs={"index": "gcc"})
-    cycles = derive_cycles(series)["date"].to_numpy()
-    cycles = cycles[np.isfinite(cycles[:, PEAK])]
-    fine = np.arange(float(day.min()), float(day.max()) + STEP_DAYS, STEP_DAYS)
-    curve = smooth(day, value, np.ones(day.size), fine, PhenologyParameters(), "gcc")
+    cycles = derive_cycles(series, PARAMETERS)["date"].to_numpy()
+    cycles = cycles[np.isfinite(cycles[:, METRICS.index("peak")])]
     return {
-        (direction, share): np.array(
-            [side_date(fine, curve, cycles, number, direction, share) for number in range(len(cycles))]
-        )
-        for direction in ("rising", "falling")
-        for share in SHARES
+        (direction, share): cycles[:, METRICS.index(metric)]
+        for (direction, share), metric in METRIC_OF.items()
     }
-
-
-def side_date(
-    fine: FloatArray, curve: FloatArray, cycles: FloatArray, number: int, direction: str, share: float
-) -> float:
-    """The day of one cycle on which ``curve`` crosses ``share`` of its rise or fall, next to the middle.
-
-    The trough is the lowest point between the peaks of two cycles, at most 185 days from the own one. NaN
-    where the curve does not cross.
-    """
-    peak = cycles[number, PEAK]
-    if direction == "rising":
-        bound = cycles[number - 1, PEAK] if number else -np.inf
-        side = (fine >= max(bound, peak - LONGEST_SIDE_DAYS)) & (fine <= peak)
-        middle = cycles[number, RISING]
-    else:
-        bound = cycles[number + 1, PEAK] if number + 1 < len(cycles) else np.inf
-        side = (fine <= min(bound, peak + LONGEST_SIDE_DAYS)) & (fine >= peak)
-        middle = cycles[number, FALLING]
-    lowest, highest = curve[side].min(), np.interp(peak, fine, curve)
-    level = lowest + share * (highest - lowest)
-    outer = side & (fine <= middle if direction == "rising" else fine >= middle)
-    below = fine[outer & (curve < level)]
-    if below.size == 0:
-        return float("nan")
-    last = below.max() if direction == "rising" else below.min()
-    return crossing(fine, curve, last, STEP_DAYS if direction == "rising" else -STEP_DAYS, level)
-
-
-def crossing(fine: FloatArray, curve: FloatArray, day: float, step_days: float, level: float) -> float:
-    """Where the line from ``curve`` at ``day`` (below ``level``) to one step further meets ``level``."""
-    here, there = np.interp([day, day + step_days], fine, curve)
-    return float(day + step_days * (level - here) / (there - here)) if there > here else float(day)
 
 
 def table(errors: pd.DataFrame) -> pd.DataFrame:
