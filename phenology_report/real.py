@@ -23,11 +23,11 @@ from matplotlib import pyplot as plt
 
 from ssl4eco_data.phenology import PhenologyParameters, derive_cycles, smooth
 from ssl4eco_data.phenology.climatology import climatology
+from ssl4eco_data.phenology.readers import composite_table
 from ssl4eco_data.types import METRICS, YEAR_DAYS, FloatArray
 
 EPOCH = pd.Timestamp("1970-01-01")
 COLOURS = dict(zip(METRICS, mpl.colormaps["viridis"](np.linspace(0.1, 0.9, 7)), strict=True))
-SUMMARY_WEIGHT = {0: 1.0, 1: 0.5, 2: 0.5, 3: 0.1}
 """Weight by SummaryQA: good, marginal, snow, cloudy."""
 PARAMETERS = PhenologyParameters()
 
@@ -51,22 +51,8 @@ def dates_at(days: FloatArray) -> pd.DatetimeIndex:
 def flux_series(folder: Path) -> dict[str, xr.Dataset]:
     """Site -> series of MOD13A1 EVI at true days."""
     table = pd.read_csv(folder / "mod13a1.csv.gz", parse_dates=["date"])
-    table = table.dropna(subset=["EVI", "DayOfYear", "SummaryQA"])
-    next_year = table["DayOfYear"] < table["date"].dt.day_of_year - 30
-    start = pd.to_datetime((table["date"].dt.year + next_year).astype(str) + "-01-01")
-    table = table.assign(day=days_of(start) + table["DayOfYear"].to_numpy() - 1)
-    return {
-        str(site): xr.Dataset(
-            {
-                "value": ("time", own["EVI"].to_numpy() * 1e-4),
-                "weight": ("time", own["SummaryQA"].map(SUMMARY_WEIGHT).to_numpy()),
-                "snow": ("time", (own["SummaryQA"] == 2).to_numpy()),
-                "day": ("time", own["day"].to_numpy()),
-            },
-            attrs={"index": "evi"},
-        )
-        for site, own in table.groupby("site")
-    }
+    series = composite_table(table, place="site")
+    return {str(site): series.sel(site=site) for site in series["site"].to_numpy()}
 
 
 def draw_curve(axes: Any, series: xr.Dataset, result: xr.Dataset, years: tuple[str, str]) -> None:
@@ -74,12 +60,15 @@ def draw_curve(axes: Any, series: xr.Dataset, result: xr.Dataset, years: tuple[s
     day, value = series["day"].to_numpy(), series["value"].to_numpy()
     weight, snow = series["weight"].to_numpy(), series["snow"].to_numpy()
     low, high = days_of(years)
-    for chosen, colour in ((~snow, "0.35"), (snow, "tab:blue")):
+    kinds = ((~snow & (weight > 0), "0.35", "seen (small: marginal)"), (snow, "tab:blue", "snow"))
+    for chosen, colour, label in kinds:
         at = chosen & (day >= low) & (day < high) & np.isfinite(value)
-        axes.scatter(dates_at(day[at]), value[at], 3 + 9 * weight[at], color=colour, linewidths=0)
+        axes.scatter(
+            dates_at(day[at]), value[at], 3 + 9 * weight[at], color=colour, linewidths=0, label=label
+        )
     fine = np.arange(low, high, 2.0)
     curve = smooth(day, value, weight, fine, PARAMETERS, series.attrs["index"], snow)
-    axes.plot(dates_at(fine), curve, color="black", linewidth=0.8)
+    axes.plot(dates_at(fine), curve, color="black", linewidth=0.8, label="curve")
     for number, metric in enumerate(METRICS):
         dates = result["date"].to_numpy()[:, number]
         at = (dates >= low) & (dates < high)
@@ -106,7 +95,7 @@ def flux_figure(folder: Path, out: Path) -> None:
             loc="left",
         )
         axes.set_ylabel("EVI")
-    all_axes[0].legend(ncols=7, fontsize=7, loc="upper right")
+    legend_below(figure, all_axes[0])
     save(figure, out / "flux-sites.png")
 
 
@@ -203,7 +192,7 @@ def belgium_figure(folder: Path, out: Path) -> None:
     figure.colorbar(drawn, ax=top, label="months since January 2017")
     top.set_title(f"Peak of the largest cycle, {np.isfinite(month).mean():.0%} of pixels dated", fontsize=9)
     below = figure.add_subplot(grid[2:, 0])
-    figure.colorbar(below.imshow(number, cmap="viridis", vmin=0, vmax=3), ax=below, ticks=range(4))
+    figure.colorbar(below.imshow(number, cmap="viridis", vmin=0, vmax=4), ax=below, ticks=range(5))
     below.set_title("Cycles from August 2017 to November 2018", fontsize=9)
     for place, (row, column) in enumerate(((10, 10), (12, 50), (40, 20), (50, 52))):
         axes = figure.add_subplot(grid[place, 1])
@@ -217,8 +206,15 @@ def belgium_figure(folder: Path, out: Path) -> None:
         axes.set_ylabel("EVI2")
         for panel in (top, below):
             panel.plot(column, row, "o", mfc="none", mec="white")
-            panel.text(column + 2, row, f"{row}, {column}", color="white", fontsize=7)
+            box = {"facecolor": "black", "edgecolor": "none", "pad": 1.0, "alpha": 0.7}
+            panel.text(column + 2, row, f"{row}, {column}", color="white", fontsize=7, bbox=box)
+    legend_below(figure, figure.axes[-1])
     save(figure, out / "belgium.png")
+
+
+def legend_below(figure: Any, axes: Any) -> None:
+    """One legend for a whole figure, under it, of what ``axes`` shows."""
+    figure.legend(*axes.get_legend_handles_labels(), ncols=5, fontsize=8, loc="outside lower center")
 
 
 def save(figure: Any, path: Path) -> None:

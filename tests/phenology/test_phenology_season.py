@@ -165,7 +165,7 @@ def test_three_clouds_in_a_row_cut_no_season_in_two(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_trough_in_a_gap_is_known_from_other_years(seed):
     day, value = record(4, two_crops, seed)
-    hidden = np.abs(day - START - YEAR - 172) < 24
+    hidden = np.abs(day - START - YEAR - 172) < 20
     dates, sigma = cycles_of(day[~hidden], value[~hidden])
     assert len(dates) == 8
     filled = np.flatnonzero((dates[:, PEAK] > START + YEAR) & (dates[:, PEAK] < START + 2 * YEAR))
@@ -215,3 +215,57 @@ def test_dates_lie_on_the_curve_that_smooth_draws():
     date = result["date"].to_numpy()[0, 1]
     curve = smooth(day, value, np.ones(day.size), date, PARAMETERS, "evi2")
     np.testing.assert_allclose(curve, result["value"].to_numpy()[0, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("per_year", [10, 11, 12, 13])
+def test_sparse_series_have_a_sigma(per_year):
+    day = np.arange(START, START + 6 * YEAR, YEAR / per_year)
+    value = np.array(
+        [
+            yearly(day - START, 110, 280) + np.random.default_rng(s).normal(0, 0.02, day.size)
+            for s in range(20)
+        ]
+    )
+    result = derive_cycles(series_of(day, value), PARAMETERS)
+    dated = np.isfinite(result["date"].to_numpy())
+    assert dated.any()
+    assert (result["sigma"].to_numpy()[dated] > 0).all()
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.003])
+def test_clean_series_are_dated_exactly(sd):
+    """The tail of the next season belongs to no base, and sigma is of the size of the errors."""
+    day = np.arange(START + 3, START + 5 * YEAR, 8.0)
+    truth = crossings_of(110, 280)
+    value = [
+        yearly(day - START, 110, 280) + np.random.default_rng(s).normal(0, sd, day.size) for s in range(20)
+    ]
+    result = derive_cycles(series_of(day, np.array(value)), PARAMETERS)
+    date = result["date"].to_numpy()
+    error = (date - START - truth + YEAR / 2) % YEAR - YEAR / 2
+    sides_only = np.delete(error, PEAK, axis=-1)
+    assert np.nanmax(np.abs(np.nanmean(sides_only, axis=(0, 1)))) < 0.2
+    inside = np.abs(error) < result["sigma"].to_numpy()
+    shares = np.delete(inside[np.isfinite(date[..., PEAK])].mean(axis=0), PEAK)
+    assert shares.min() > 0.5
+
+
+def test_three_crops_a_year_are_all_kept():
+    def three(since):
+        year = since % YEAR
+        return 0.15 + sum(0.4 * season(year, a, a + 65, 0.2, 0.2) for a in (25, 145, 265))
+
+    assert len(cycles_of(*record(3, three, sd=0.01))[0]) == 9
+
+
+def test_the_sigma_of_a_flat_top_is_at_most_its_length():
+    day = np.arange(START + 3, START + 5 * YEAR, 8.0)
+    value = [
+        yearly(day - START, 90, 290, rise=0.25, fall=0.25)
+        + np.random.default_rng(s).normal(0, 0.02, day.size)
+        for s in range(20)
+    ]
+    result = derive_cycles(series_of(day, np.array(value)), PARAMETERS)
+    date, sigma = (result[name].to_numpy() for name in ("date", "sigma"))
+    dated = np.isfinite(date[..., PEAK])
+    assert (sigma[..., PEAK] <= (date[..., PEAK + 1] - date[..., PEAK - 1]))[dated].all()

@@ -83,3 +83,49 @@ def test_all_missing_and_single_observations_are_no_data():
     status = derive_cycles(data)["status"]
     assert status[0, :2].to_numpy().tolist() == [3, 3]
     assert np.isnan(derive_cycles(data)["date"][0, :2]).all()
+
+
+def test_what_cannot_be_a_series_is_told_with_a_way_out():
+    day = np.arange(18000.0, 19000.0, 8.0)
+    good = series_of(day, np.full((2, day.size), 0.3))
+    with pytest.raises(TypeError, match="must be a Dataset"):
+        derive_cycles(good["value"])
+    with pytest.raises(ValueError, match="needs the variable 'value'"):
+        derive_cycles(good.rename(value="evi"))
+    with pytest.raises(ValueError, match="coordinate 'time' of datetime64"):
+        derive_cycles(good.drop_vars("day"))
+    with pytest.raises(ValueError, match="as days of the year do"):
+        derive_cycles(good.assign(day=good["day"] % 365 + 1))
+    with pytest.raises(ValueError, match="weight lies in"):
+        derive_cycles(good.assign(weight=good["weight"] * 100))
+    with pytest.raises(ValueError, match="rename it"):
+        derive_cycles(good.rename(pixel="cycle"))
+    with pytest.raises(ValueError, match="more than 200 years"):
+        derive_cycles(good.assign(day=good["day"].where(good["day"] > 18010, 1e7)))
+
+
+def test_dates_flags_and_gaps_as_xarray_leaves_them():
+    day = np.arange(18000.0, 19400.0, 8.0)
+    value = 0.3 + 0.2 * np.sin(2 * np.pi * day / 365.2425)
+    usual = series_of(day, value, snow=np.zeros(day.size, bool))
+    dates = derive_cycles(usual)["date"]
+    times = np.datetime64("1970-01-01") + (day * 86400).astype("timedelta64[s]")
+    as_dates = usual.assign(day=("time", times), snow=usual["snow"].astype(float).where(False))
+    xr.testing.assert_allclose(derive_cycles(as_dates)["date"], dates)
+    times = times.astype("datetime64[ns]")
+    times[60] = "NaT"
+    lost = usual.drop_vars("day").assign_coords(time=times)
+    assert np.isfinite(derive_cycles(lost)["date"]).sum() == np.isfinite(dates).sum()
+
+
+def test_several_observations_of_one_day_are_their_mean_in_any_order():
+    day = np.repeat(np.arange(18000.0, 19400.0, 8.0), 3)
+    rng = np.random.default_rng(0)
+    value = 0.3 + 0.2 * np.sin(2 * np.pi * day / 365.2425) + rng.normal(0, 0.02, day.size)
+    order = rng.permutation(day.size)
+    mean = value.reshape(-1, 3).mean(axis=1)
+    once = derive_cycles(series_of(day[::3], mean))["date"]
+    for which in (slice(None), order):
+        np.testing.assert_allclose(
+            derive_cycles(series_of(day[which], value[which]))["date"], once, atol=1e-6
+        )

@@ -62,17 +62,18 @@ def gather(
     averaged by weight; a snow-free one wins over snow.
     """
     kept = np.empty((4, day.size))
-    n = 0
+    n, total = 0, 0.0
     for i in by_day(day, value, weight, snow, valid_min, valid_max):
         kind = SNOW if snow[i] else SEEN
         own = SNOW_WEIGHT if snow[i] else weight[i]
         if n == 0 or day[i] - kept[0, n - 1] >= SAME_DAY_DAYS:
             kept[0, n], kept[1, n], kept[2, n], kept[3, n] = day[i], value[i], own, kind
-            n += 1
+            n, total = n + 1, own
         elif kind < kept[3, n - 1]:
             kept[1, n - 1], kept[2, n - 1], kept[3, n - 1] = value[i], own, kind
+            total = own
         elif kind == kept[3, n - 1]:
-            total = kept[2, n - 1] + own
+            total += own
             kept[1, n - 1] += (value[i] - kept[1, n - 1]) * own / total
             kept[2, n - 1] = max(kept[2, n - 1], own)
     return kept[:, :n].copy()

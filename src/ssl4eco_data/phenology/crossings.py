@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl4eco_data.phenology.compiled import compiled
-from ssl4eco_data.phenology.spline import coefficients, evaluate, interval
+from ssl4eco_data.phenology.spline import coefficients, interval
 from ssl4eco_data.types import BoolArray, FloatArray
 
 Curve = tuple[FloatArray, FloatArray, FloatArray]
@@ -202,18 +202,3 @@ def blom(m: float) -> float:
     # Abramowitz and Stegun 26.2.22: inverse of the normal tail within 0.003.
     t = math.sqrt(-2.0 * math.log(q))
     return max(t - (2.30753 + 0.27061 * t) / (1.0 + 0.99229 * t + 0.04481 * t * t), 0.0)
-
-
-@compiled
-def area_above(nodes: FloatArray, curve: Curve, ends: FloatArray) -> float:
-    """Index-days between the curve and the value ``ends[2]``, from day ``ends[0]`` to day ``ends[1]``."""
-    day, fitted, curvature = curve
-    total = 0.0
-    for i in range(nodes.shape[1] - 1):
-        a, b = max(nodes[0, i], ends[0]), min(nodes[0, i + 1], ends[1])
-        if b > a:
-            # Simpson's rule is exact for a cubic.
-            for j in range(3):
-                share = 4.0 if j == 1 else 1.0
-                total += (b - a) / 6.0 * share * evaluate(day, fitted, curvature, a + 0.5 * j * (b - a))
-    return float(total - ends[2] * (ends[1] - ends[0]))

@@ -25,14 +25,18 @@ from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 _VARIABLES = ("date", "sigma", "value", "quality", "amplitude", "area", "status", "mean_value")
 _DTYPES = (*("float64",) * 3, "uint8", *("float64",) * 2, "int8", "float64")
 _FAR_BEYOND = 10.0
+DAYS_OF_YEAR = 366.0
+LONGEST_RECORD_DAYS = 200 * YEAR_DAYS
+CYCLES_PER_YEAR = 3
+"""Room for so many in a year on average; of more, the smallest by area are left out."""
 _AXES = (*(("cycle", "metric"),) * 4, *(("cycle",),) * 2, *((),) * 2)
 
 
 def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters | None = None) -> xr.Dataset:
     """Dates of all vegetation cycles of every pixel; lazy, and the same in any chunking, for dask arrays.
 
-    Dimensions are those of ``series`` without ``time``, then ``cycle`` (in time; twice as many as the record
-    has years) and ``metric`` (:data:`~ssl4eco_data.types.METRICS`).
+    Dimensions are those of ``series`` without ``time``, then ``cycle`` (in time; three times as many as
+    the record has years) and ``metric`` (:data:`~ssl4eco_data.types.METRICS`).
 
     - ``date`` (…, cycle, metric) float64 days since 1970-01-01, NaN where there is no cycle; never decreasing
       along ``metric``; ``sigma`` its standard deviation in days; ``value`` the smoothed index at it;
@@ -47,7 +51,8 @@ def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters | None = N
     ``snow`` bool, none without it; ``day`` float64, the true day, days since 1970-01-01, per pixel or only
     per time, without it that of the coordinate ``time``. Observations may be in any order, and several on
     one day are one. Raises ``ValueError`` for a missing variable, an unknown index, integer values, and
-    values that lack their scale factor (for dask arrays when they are computed).
+    values that lack their scale factor, weights above 1, days of the year (for dask arrays when they are
+    computed); ``TypeError`` for anything but a Dataset.
     """
     parameters = parameters or PhenologyParameters()
     series = _completed(series)
@@ -55,7 +60,7 @@ def derive_cycles(series: xr.Dataset, parameters: PhenologyParameters | None = N
     profile = parameters.profile(series.attrs.get("index"))
     whole = series[["day", "value", "weight", "snow"]]
     whole = whole.chunk(time=-1) if whole.chunks else whole
-    max_cycles = 2 * math.ceil(_span_days(series) / YEAR_DAYS)
+    max_cycles = CYCLES_PER_YEAR * math.ceil(_span_days(series) / YEAR_DAYS)
     outputs = xr.apply_ufunc(
         _derive_block,
         *(whole[name] for name in ("day", "value", "weight", "snow")),
@@ -106,17 +111,48 @@ def smooth(
 
 def _completed(series: xr.Dataset) -> xr.Dataset:
     """With true days, weights and snow where they are left out."""
+    if not isinstance(series, xr.Dataset):
+        raise TypeError(
+            f"series must be a Dataset, got {type(series).__name__}: xr.Dataset({{'value': index}}, "
+            "attrs={'index': 'evi'})"
+        )
     if "value" not in series.variables or "time" not in series["value"].dims:
         return series
     given = set(series.variables)
     if "day" not in given and np.issubdtype(series["time"].dtype, np.datetime64):
-        day = (series["time"] - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
-        series = series.assign(day=day.drop_vars("time"))
+        series = series.assign(day=_days(series["time"]).drop_vars("time"))
+    if "day" in given and np.issubdtype(series["day"].dtype, np.datetime64):
+        series = series.assign(day=_days(series["day"]))
     if "weight" not in given:
         series = series.assign(weight=xr.ones_like(series["value"], dtype=np.float64))
     if "snow" not in given:
         series = series.assign(snow=xr.zeros_like(series["value"], dtype=np.bool_))
+    elif series["snow"].dtype != np.bool_:
+        # A join in xarray makes numbers of flags, NaN where there was none.
+        series = series.assign(snow=series["snow"].fillna(0) > 0)
     return series
+
+
+def _days(times: xr.DataArray) -> xr.DataArray:
+    """Days since 1970-01-01, NaN for NaT."""
+    return (times - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
+
+
+def _check_block(
+    day: npt.NDArray[np.float64], value: FloatArray, weight: FloatArray, profile: IndexProfile
+) -> None:
+    """Raise ``ValueError`` for what no weight, day or value of a vegetation index is."""
+    _check_scale(value, profile)
+    finite = day[np.isfinite(day)]
+    if finite.size > 1 and finite.min() >= 1.0 and finite.max() <= DAYS_OF_YEAR:
+        raise ValueError(
+            f"series day lies in {finite.min():g} … {finite.max():g}, as days of the year do: it is days "
+            "since 1970-01-01"
+        )
+    if finite.size and np.ptp(finite) > LONGEST_RECORD_DAYS:
+        raise ValueError(f"series day lies in {finite.min():g} … {finite.max():g}, over more than 200 years")
+    if weight.size and np.nanmax(weight) > 1.0 + 1e-9:
+        raise ValueError(f"series weight lies in [0, 1], got {np.nanmax(weight):g}: divide by the largest")
 
 
 def _check_scale(value: npt.NDArray[np.floating[Any]], profile: IndexProfile) -> None:
@@ -130,6 +166,14 @@ def _check_scale(value: npt.NDArray[np.floating[Any]], profile: IndexProfile) ->
 
 
 def _check(series: xr.Dataset) -> None:
+    if "value" not in series.variables:
+        raise ValueError(f"series needs the variable 'value', has {sorted(map(str, series.data_vars))}")
+    if "day" not in series.variables and "time" in series["value"].dims:
+        raise ValueError(
+            "series needs the variable 'day' (days since 1970-01-01) or a coordinate 'time' of datetime64"
+        )
+    for name in {"cycle", "metric"} & set(map(str, series["value"].dims)):
+        raise ValueError(f"series has a dimension {name!r}, as the result has: rename it")
     for name in ("day", "value", "weight", "snow"):
         if name not in series.variables:
             raise ValueError(f"series needs the variables day, value, weight and snow, {name!r} is missing")
@@ -147,11 +191,14 @@ def _span_days(series: xr.Dataset) -> float:
     """Length of the record, at least a day, from the times where they are dates, else from the true days."""
     time = series["time"]
     if np.issubdtype(time.dtype, np.datetime64):
-        span = (time.max() - time.min()) / np.timedelta64(1, "D")
+        known = time.to_numpy()[~np.isnat(time.to_numpy())]
+        span = np.ptp(known) / np.timedelta64(1, "D") if known.size else 0.0
     else:
         finite = series["day"].where(np.isfinite(series["day"]))
         span = finite.max() - finite.min()
     days = float(span)
+    if days > LONGEST_RECORD_DAYS:
+        raise ValueError(f"series covers {days:g} days, more than 200 years: day is days since 1970-01-01")
     return days if days >= 1 else 1.0
 
 
@@ -169,7 +216,7 @@ def _derive_block(
     shape = np.broadcast_shapes(*(a.shape for a in (day, value, weight, snow)))
     shared_day = math.prod(day.shape[:-1]) == 1
     values, weights, snows = _flat(value, shape, "f8"), _flat(weight, shape, "f8"), _flat(snow, shape, "?")
-    _check_scale(value, profile)
+    _check_block(day, value, weight, profile)
     days = np.ascontiguousarray(day.reshape(1, -1), dtype="f8") if shared_day else _flat(day, shape, "f8")
     out = _blank(values.shape[0], max_cycles)
     bandwidths = np.array(parameters.bandwidths_days)

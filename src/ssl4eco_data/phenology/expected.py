@@ -34,6 +34,7 @@ BASE_BETWEEN_YEARS, TOP_BETWEEN_YEARS = 0.06, 0.12
 """Years of one pixel differ by at least this (standard deviation): days, ln rates, drift, base and top, the
 last three as shares of the amplitude."""
 NO_AMPLITUDE = 1e-9
+CONTRADICTION = 2.0
 SAME_SEASON_DAYS = 60.0
 """Seasons of two years are the same one if their middles are at most this far apart, years taken off."""
 
@@ -52,7 +53,7 @@ def expect_little(amplitude: float, expected: FloatArray) -> None:
 
 @compiled
 def between_years(season: FloatArray, out: FloatArray) -> None:
-    """Fill ``out`` (7) with the variances between years of a pixel with a season like ``season``."""
+    """Fill ``out`` (8) with the variances between years of a pixel with a season like ``season``."""
     amplitude = season[TOP] - 0.5 * (season[BEFORE] + season[AFTER])
     for k in (RISE_DAY, FALL_DAY):
         out[k] = DAY_BETWEEN_YEARS**2
@@ -62,6 +63,19 @@ def between_years(season: FloatArray, out: FloatArray) -> None:
         out[k] = (BASE_BETWEEN_YEARS * amplitude) ** 2
     out[DRIFT] = (DRIFT_BETWEEN_YEARS * amplitude) ** 2
     out[TOP] = (TOP_BETWEEN_YEARS * amplitude) ** 2
+
+
+@compiled
+def doubt(season: FloatArray, variance: FloatArray, expected: FloatArray) -> None:
+    """Lower the precision of what is ``expected`` (2, 8) where the observations of the year contradict it.
+
+    ``season`` (9) and ``variance`` (8) are those of the year alone. Where both differ by more than their
+    standard deviations, the year is an unusual one, and the others say less about it (Birge 1932).
+    """
+    for k in range(SIZE):
+        change = (season[k] - expected[0, k]) ** 2
+        ratio = change / (1.0 / expected[1, k] + variance[k])
+        expected[1, k] /= max(ratio / CONTRADICTION**2, 1.0)
 
 
 @compiled

@@ -10,16 +10,19 @@ import numpy.typing as npt
 
 from ssl4eco_data.phenology.cleaning import background, despike, fill_snow, gather, mean_seen
 from ssl4eco_data.phenology.compiled import compiled
-from ssl4eco_data.phenology.crossings import area_above, nodes_of
+from ssl4eco_data.phenology.crossings import nodes_of
 from ssl4eco_data.phenology.quality import quality_of
 from ssl4eco_data.phenology.record import Cycles, Record, curve_at, levels_of, record_of
+from ssl4eco_data.phenology.season import value_and_slope
 from ssl4eco_data.phenology.seasons import cycles_of, learn_from_other_years
+from ssl4eco_data.phenology.spline import evaluate
 from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 OK, LOW_CONFIDENCE, NO_CYCLE, NO_DATA = 0, 1, 2, 3
 STATUS_MEANINGS = ("ok", "low_confidence", "no_cycle", "no_data")
 NO_QUALITY = 255
 FEWEST_FITTED = 4
+AREA_STEPS = 32
 
 
 class Settings(NamedTuple):
@@ -60,25 +63,22 @@ def largest(areas: FloatArray, room: int) -> npt.NDArray[np.int64]:
 
 
 @compiled
-def record_and_cycles(
-    clean: FloatArray, bandwidths: FloatArray, s: Settings
-) -> tuple[Record, FloatArray, Cycles, int]:
-    """The record of despiked observations ``clean`` (4, n), the nodes of its spline, and its cycles."""
+def record_and_cycles(clean: FloatArray, bandwidths: FloatArray, s: Settings) -> tuple[Record, Cycles, int]:
+    """The record of despiked observations ``clean`` (4, n), its cycles and their number."""
     low = background(clean, -math.inf)
     record = record_of(fill_snow(clean, max(low, s.floor)), low, bandwidths, s.shares)
     nodes = nodes_of(record.day, record.fitted, record.curvature)
     cycles, count = cycles_of(record, nodes, s.min_amplitude, s.min_relative_amplitude, s.edge_share)
-    return record, nodes, cycles, learn_from_other_years(record, cycles, count)
+    return record, cycles, learn_from_other_years(record, cycles, count)
 
 
 @compiled
 def date_cycles(clean: FloatArray, bandwidths: FloatArray, s: Settings, pixel: int, out: Results) -> int:
     """The number of cycles of one pixel's despiked series, written into row ``pixel`` of ``out``."""
-    record, nodes, cycles, found = record_and_cycles(clean, bandwidths, s)
-    curve, areas = (record.day, record.fitted, record.curvature), np.empty(found)
+    record, cycles, found = record_and_cycles(clean, bandwidths, s)
+    areas = np.empty(found)
     for c in range(found):
-        low, _, high = levels_of(cycles, c)
-        areas[c] = area_above(nodes, curve, np.array([cycles.date[c, 0], cycles.date[c, 6], min(low, high)]))
+        areas[c] = area_of(record, cycles, found, c)
     room = int(min(found, out.date.shape[1]))
     for k, c in enumerate(largest(areas, room)):
         low, top, high = levels_of(cycles, c)
@@ -86,15 +86,30 @@ def date_cycles(clean: FloatArray, bandwidths: FloatArray, s: Settings, pixel: i
         for m in range(len(METRICS)):
             at = cycles.date[c, m]
             out.date[pixel, k, m], out.sigma[pixel, k, m] = at, cycles.sigma[c, m]
-            out.value[pixel, k, m] = curve_at(record, cycles, found, at)
+            if cycles.described[c]:
+                out.value[pixel, k, m] = value_and_slope(cycles.season[c], at)[0]
+            else:
+                out.value[pixel, k, m] = evaluate(record.day, record.fitted, record.curvature, at)
             out.quality[pixel, k, m] = quality_of(record.full, record.fitted, at)
     return room
 
 
 @compiled
+def area_of(record: Record, cycles: Cycles, count: int, c: int) -> float:
+    """Index-days from greenup to dormancy of cycle ``c`` above its lower trough, by Simpson's rule."""
+    low, _, high = levels_of(cycles, c)
+    step, total = (cycles.date[c, -1] - cycles.date[c, 0]) / AREA_STEPS, 0.0
+    for k in range(AREA_STEPS + 1):
+        share = 1.0 if k in (0, AREA_STEPS) else (4.0 if k % 2 else 2.0)
+        height = curve_at(record, cycles, count, cycles.date[c, 0] + k * step) - min(low, high)
+        total += share / 3.0 * step * height
+    return max(total, 0.0)
+
+
+@compiled
 def smoothed(clean: FloatArray, bandwidths: FloatArray, s: Settings, at_days: FloatArray) -> FloatArray:
     """The curve of despiked observations ``clean`` (4, n) at days (k,)."""
-    record, _, cycles, found = record_and_cycles(clean, bandwidths, s)
+    record, cycles, found = record_and_cycles(clean, bandwidths, s)
     return np.array([curve_at(record, cycles, found, day) for day in at_days])
 
 

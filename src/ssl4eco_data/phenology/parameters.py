@@ -30,13 +30,13 @@ class IndexProfile(Parameters):
 
 def _enhanced() -> IndexProfile:
     return IndexProfile(
-        despike_depth=0.06, floor=0.12, min_amplitude=0.10, vegetated_mean=0.10, valid_min=-0.5, valid_max=1.5
+        despike_depth=0.06, floor=0.12, min_amplitude=0.10, vegetated_mean=0.10, valid_min=-0.2, valid_max=1.5
     )
 
 
 def _normalised() -> IndexProfile:
     return IndexProfile(
-        despike_depth=0.09, floor=0.18, min_amplitude=0.15, vegetated_mean=0.15, valid_min=-1.0, valid_max=1.0
+        despike_depth=0.09, floor=0.18, min_amplitude=0.15, vegetated_mean=0.15, valid_min=-0.2, valid_max=1.0
     )
 
 

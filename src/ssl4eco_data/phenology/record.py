@@ -13,6 +13,8 @@ from ssl4eco_data.phenology.season import PEAK, ROW, SIZE, value_and_slope
 from ssl4eco_data.phenology.spline import evaluate, fit_best
 from ssl4eco_data.types import METRICS, BoolArray, FloatArray
 
+BLEND_DAYS = 10.0
+
 
 class Record(NamedTuple):
     """Cleaned observations (n,), the spline at them, and what holds for all of them.
@@ -113,8 +115,17 @@ def levels_of(cycles: Cycles, c: int) -> tuple[float, float, float]:
 
 @compiled
 def curve_at(record: Record, cycles: Cycles, count: int, at_day: float) -> float:
-    """The curve that dates are read from: within a cycle the season that describes it, else the spline."""
+    """The curve that dates are read from: within a cycle the season that describes it, else the spline.
+
+    At the ends of a cycle one goes over into the other within ten days.
+    """
+    total, weight = 0.0, 0.0
     for c in range(count):
-        if cycles.described[c] and cycles.ends[c, 0] <= at_day <= cycles.ends[c, 2]:
-            return float(value_and_slope(cycles.season[c], at_day)[0])
-    return float(evaluate(record.day, record.fitted, record.curvature, at_day))
+        inside = min(at_day - cycles.ends[c, 0], cycles.ends[c, 2] - at_day)
+        if cycles.described[c] and inside > -BLEND_DAYS:
+            own = min(0.5 + 0.5 * inside / BLEND_DAYS, 1.0)
+            total += own * value_and_slope(cycles.season[c], at_day)[0]
+            weight += own
+    if weight >= 1.0:
+        return float(total / weight)
+    return float(total + (1.0 - weight) * evaluate(record.day, record.fitted, record.curvature, at_day))

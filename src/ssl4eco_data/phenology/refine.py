@@ -21,6 +21,7 @@ from ssl4eco_data.phenology.season import (
     FALL_DAY,
     FALL_RATE,
     ORIGIN,
+    PEAK,
     RISE_DAY,
     RISE_RATE,
     ROW,
@@ -28,6 +29,9 @@ from ssl4eco_data.phenology.season import (
     TOP,
     date_gradients,
     date_season,
+    gradient,
+    passes,
+    value_and_slope,
 )
 from ssl4eco_data.phenology.season_fit import (
     Seen,
@@ -38,13 +42,13 @@ from ssl4eco_data.phenology.season_fit import (
     normal_equations,
     sides_for,
 )
-from ssl4eco_data.phenology.spline import TRACE_CHARGE
 from ssl4eco_data.types import METRICS, FloatArray
 
 SHORTEST_SIDE_DAYS = 10.0
 """A first guess of a side is at least as long, from its first date to its last."""
-PLATEAU_SHARE = 0.15
-"""The low plateau beyond a trough reaches to where the curve has risen by this share of the cycle's side."""
+PLATEAU_SHARE, PLATEAU_SPREAD = 0.15, 2.0
+"""The low plateau beyond a trough reaches to where the curve has risen by this share of the cycle's side, or
+by so many standard deviations of an observation: a flat base cannot follow the tail of the next season."""
 PLATEAU_REACH_DAYS = 300.0
 SIGMA_FACTOR = 1.04
 """Sigma is larger by this than the delta method says, as outliers and shape are not known but estimated.
@@ -52,7 +56,14 @@ SIGMA_FACTOR = 1.04
 Chosen once for all metrics, on synthetic record.
 """
 CLEARLY_BETTER = 10.0
-"""The season stands unless the spline's -2 ln likelihood, by cross-validation scores, is lower by more."""
+"""The season stands unless the spline's Bayesian information criterion is lower by more."""
+OUTLIER_COST = 8.0
+"""-2 ln of a cloud's likelihood over a clear observation's: 8 % of all, spread over 0.2 of the index."""
+UNIFORM = math.sqrt(12.0)
+"""Width of a stretch over the standard deviation of a day anywhere in it."""
+FLAT_TOP = 0.25
+BEYOND_SEEN = 4.0
+"""A season's peak and feet lie within what the record has seen, by so many standard deviations."""
 
 
 @compiled
@@ -64,11 +75,11 @@ def window_of(record: Record, ends: FloatArray, levels: FloatArray) -> tuple[int
     day, fitted = record.day, record.fitted
     first, last = np.searchsorted(day, ends[0]), np.searchsorted(day, ends[2], side="right") - 1
     low = max(levels[0], record.background)
-    rising = low + PLATEAU_SHARE * (levels[1] - low)
+    rising = low + min(PLATEAU_SHARE * (levels[1] - low), PLATEAU_SPREAD * math.sqrt(record.noise))
     while first > 0 and fitted[first - 1] <= rising and ends[1] - day[first - 1] <= PLATEAU_REACH_DAYS:
         first -= 1
     low = max(levels[2], record.background)
-    falling = low + PLATEAU_SHARE * (levels[1] - low)
+    falling = low + min(PLATEAU_SHARE * (levels[1] - low), PLATEAU_SPREAD * math.sqrt(record.noise))
     while (
         last < day.size - 1 and fitted[last + 1] <= falling and day[last + 1] - ends[1] <= PLATEAU_REACH_DAYS
     ):
@@ -78,7 +89,7 @@ def window_of(record: Record, ends: FloatArray, levels: FloatArray) -> tuple[int
 
 @compiled
 def guess(dates: FloatArray, levels: FloatArray, shares: FloatArray, season: FloatArray) -> None:
-    """Fill ``season`` (7) with one of such ``dates`` (7) and ``levels`` (3)."""
+    """Fill ``season`` (9) with one of such ``dates`` (7) and ``levels`` (3)."""
     season[BEFORE], season[AFTER], season[TOP] = levels[0], levels[2], levels[1]
     season[RISE_DAY], season[FALL_DAY] = dates[1], dates[5]
     season[DRIFT], season[ORIGIN] = 0.0, 0.5 * (dates[1] + dates[5])
@@ -91,23 +102,28 @@ def guess(dates: FloatArray, levels: FloatArray, shares: FloatArray, season: Flo
 def noise_of(record: Record, first: int, weight: FloatArray, sides: Sides) -> float:
     """Variance of an observation of weight 1 around the season; NaN where the spline describes it better.
 
-    Generalised cross-validation over the observations of the cycle (Craven and Wahba 1979) decides.
+    The Bayesian information criterion (Schwarz 1978) over the observations of the cycle decides, in which one
+    far below counts as a cloud.
     """
-    squares, others, trace, used = 0.0, 0.0, 0.0, 0.0
+    squares, season, spline, trace, used = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(weight.size):
         w = weight[i] * sides.factor[i]
         if w > 0.0:
             squares += w * sides.residual[i] ** 2
-            others += w * (record.value[first + i] - record.fitted[first + i]) ** 2
-            trace += TRACE_CHARGE * record.leverage[first + i]
             used += 1.0
-    if used <= SIZE:
+        season += unlikely(sides.residual[i], weight[i], record.noise)
+        spline += unlikely(record.value[first + i] - record.fitted[first + i], weight[i], record.noise)
+        trace += record.leverage[first + i]
+    if used <= SIZE or season - spline > (trace - SIZE) * math.log(weight.size) + CLEARLY_BETTER:
         return math.nan
-    if used > trace and others > 0.0:
-        ratio = (squares / (used - SIZE) ** 2) / (others / (used - trace) ** 2)
-        if used * math.log(ratio) > CLEARLY_BETTER:
-            return math.nan
     return float(max(record.noise, squares / (used - SIZE)))
+
+
+@compiled
+def unlikely(residual: float, weight: float, noise: float) -> float:
+    """-2 ln likelihood of an observation, up to a constant; one that lies far below is a cloud."""
+    square = residual * residual * weight / noise
+    return min(square, OUTLIER_COST) if residual < 0.0 else square
 
 
 @compiled
@@ -151,12 +167,14 @@ def describe(
 ) -> bool:
     """Whether ``season`` has all dates between its ``feet`` (2 days); then cycle ``c`` becomes it.
 
-    Sigma is that of the delta method: the covariance of the parameters is ``noise`` (L L^T)^-1, and a date
-    moves by the error of value minus level over the slope.
+    It must stay within what the record has seen. Sigma is that of the delta method: the covariance of the
+    parameters is ``noise`` (L L^T)^-1, and a date moves by the error of value minus level over the slope.
     """
     matrix, factor = np.empty((SIZE, SIZE)), np.empty((SIZE, SIZE))
     own, rest, dates, slopes = np.empty(SIZE), np.empty(SIZE), np.empty(len(METRICS)), np.empty(len(METRICS))
-    if not date_season(season, feet, record.shares, dates):
+    if not date_season(season, feet, record.shares, dates) or not plausible(
+        record, season, dates[PEAK], feet
+    ):
         return False
     normal_equations(season, seen, noise, expected, sides, matrix, own)
     if not cholesky(matrix, 1e-9, factor):
@@ -166,6 +184,9 @@ def describe(
     for k in range(dates.size):
         spread = math.sqrt(noise * half_solve(factor, changes[k], rest))
         cycles.sigma[c, k] = SIGMA_FACTOR * spread / abs(slopes[k])
+    gradient(season, dates[PEAK], own)
+    rest[0] = math.sqrt(noise * half_solve(factor, own, rest))
+    cycles.sigma[c, PEAK] = sigma_of_peak(season, feet, dates, rest[0], cycles.sigma[c, PEAK])
     for k in range(SIZE):
         own[:] = 0.0
         own[k] = 1.0
@@ -173,6 +194,33 @@ def describe(
     cycles.date[c], cycles.season[c] = dates, season
     cycles.described[c] = True
     return True
+
+
+@compiled
+def plausible(record: Record, season: FloatArray, peak: float, feet: FloatArray) -> bool:
+    """Whether the season at its peak and feet lies within the values of the record, but for their errors."""
+    beyond = BEYOND_SEEN * math.sqrt(record.noise)
+    lowest, highest = record.value.min() - beyond, record.value.max() + beyond
+    low = min(value_and_slope(season, feet[0])[0], value_and_slope(season, feet[1])[0])
+    return bool(lowest <= low and value_and_slope(season, peak)[0] <= highest)
+
+
+@compiled
+def sigma_of_peak(
+    season: FloatArray, feet: FloatArray, dates: FloatArray, spread: float, delta: float
+) -> float:
+    """The standard deviation of the peak's day: ``delta``, of slope over bend, unless the top is flat.
+
+    It is at least that of a day anywhere between where the season is all but its top (a quarter of the top's
+    standard deviation ``spread`` below it), at most that of one anywhere from maturity to senescence.
+    """
+    level = value_and_slope(season, dates[PEAK])[0] - FLAT_TOP * spread
+    first, last = dates[PEAK - 1], dates[PEAK + 1]
+    if value_and_slope(season, first)[0] < level:
+        first = passes(season, first, first, dates[PEAK], level)
+    if value_and_slope(season, last)[0] < level:
+        last = passes(season, last, last, dates[PEAK], level)
+    return float(min(max(delta, (last - first) / UNIFORM), (dates[PEAK + 1] - dates[PEAK - 1]) / UNIFORM))
 
 
 @compiled

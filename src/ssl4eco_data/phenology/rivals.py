@@ -14,7 +14,7 @@ import numpy as np
 from ssl4eco_data.phenology.compiled import compiled
 from ssl4eco_data.phenology.expected import expect_little, expect_of_others
 from ssl4eco_data.phenology.record import Cycles, Record
-from ssl4eco_data.phenology.refine import describe, guess, seen_between, window_of
+from ssl4eco_data.phenology.refine import describe, guess, seen_between, unlikely, window_of
 from ssl4eco_data.phenology.season import (
     AFTER,
     BEFORE,
@@ -30,8 +30,6 @@ from ssl4eco_data.phenology.season import (
 from ssl4eco_data.phenology.season_fit import fit_season, sides_for
 from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
-OUTLIER_COST = 8.0
-"""-2 ln of a cloud's likelihood over a clear observation's: 8 % of all, spread over 0.2 of the index."""
 SECOND_SEASON = 6.0
 """A second season has so many parameters more: two dates and rates, a top and a base."""
 NEIGHBOURS_DAYS = 200.0
@@ -48,8 +46,7 @@ def misfit(season: FloatArray, record: Record, first: int, stop: int) -> float:
     total = 0.0
     for i in range(first, stop):
         residual = record.value[i] - value_and_slope(season, record.day[i])[0]
-        square = residual * residual * record.weight[i] / record.noise
-        total += min(square, OUTLIER_COST) if residual < 0.0 else square
+        total += unlikely(residual, record.weight[i], record.noise)
     return total
 
 
@@ -188,9 +185,7 @@ def fit_expected(
 @compiled
 def split(record: Record, cycles: Cycles, count: int, c: int, usable: BoolArray, pair: Cycles) -> bool:
     """Whether two seasons, as other years have them, describe cycle ``c`` better; fills ``pair`` (2) then."""
-    if not cycles.described[c]:
-        return False
-    expected, little = np.empty((2, 2, SIZE)), np.empty((2, SIZE))
+    expected = np.empty((2, 2, SIZE))
     ones, twos = expect_pair(cycles, count, usable, cycles.date[c, 0], cycles.date[c, 6], expected)
     if twos <= ones:
         return False
@@ -199,10 +194,23 @@ def split(record: Record, cycles: Cycles, count: int, c: int, usable: BoolArray,
     middle = first + np.searchsorted(record.day[first:stop], parted)
     if middle - first < FEWEST_IN_HALF or stop - middle < FEWEST_IN_HALF:
         return False
-    expect_little(amplitude_of(cycles.season[c]), little)
-    one = misfit(cycles.season[c], record, first, stop) + surprise(cycles.season[c], little)
     start, end = min(record.day[first], cycles.ends[c, 0]), max(record.day[stop - 1], cycles.ends[c, 2])
     two = favour_of_one(ones, twos)
     two += fit_expected(record, first, middle, expected[0], np.array([start, parted]), pair, 0)
     two += fit_expected(record, middle, stop, expected[1], np.array([parted, end]), pair, 1)
-    return two < one
+    return bool(two < as_it_is(record, cycles, c, first, stop))
+
+
+@compiled
+def as_it_is(record: Record, cycles: Cycles, c: int, first: int, stop: int) -> float:
+    """-2 ln likelihood, up to a constant, of cycle ``c``: of its season, or of the spline and its freedom."""
+    if cycles.described[c]:
+        expected = np.empty((2, SIZE))
+        expect_little(amplitude_of(cycles.season[c]), expected)
+        return float(misfit(cycles.season[c], record, first, stop) + surprise(cycles.season[c], expected))
+    total = 0.0
+    for i in range(first, stop):
+        residual = record.value[i] - record.fitted[i]
+        total += unlikely(residual, record.weight[i], record.noise)
+        total += record.leverage[i] * math.log(stop - first)
+    return total

@@ -1,8 +1,9 @@
 """A season of two logistic sides: its value, its derivatives and its dates, compiled.
 
-f(t) = before + (top - before) L(rate1 (t - rise)) - (top - after) L(rate2 (t - fall)) with
-L(x) = 1 / (1 + exp(-x)): the double logistic of Beck et al. (2006), with a base of its own on each side. A
-season is a row (7): before, after, top, rise, ln rate1, fall, ln rate2, with days and rates per day.
+f(t) = before + (g - before) L(rate1 (t - rise)) - (g - after) L(rate2 (t - fall)) with
+g = top + drift (t - origin) and L(x) = 1 / (1 + exp(-x)): the double logistic of Beck et al. (2006), with a
+base of its own on each side and a top that may rise or fall through the season (Elmore et al. 2012). A season
+is a row (9): before, after, top, rise, ln rate1, fall, ln rate2, drift, origin, with days and rates per day.
 """
 
 from __future__ import annotations

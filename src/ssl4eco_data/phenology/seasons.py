@@ -6,7 +6,7 @@ import numpy as np
 
 from ssl4eco_data.phenology.compiled import compiled
 from ssl4eco_data.phenology.crossings import IntArray, find_cycles
-from ssl4eco_data.phenology.expected import expect_little, expect_of_others
+from ssl4eco_data.phenology.expected import doubt, expect_little, expect_of_others
 from ssl4eco_data.phenology.record import Cycles, Record, levels_of, move, room_for
 from ssl4eco_data.phenology.refine import guess, refine, refine_alone
 from ssl4eco_data.phenology.rivals import middle_of, one_is_enough, split
@@ -94,6 +94,7 @@ def learn_from_other_years(record: Record, cycles: Cycles, count: int) -> int:
         expect_little(top - 0.5 * (low + high), expected)
         if expect_of_others(middle_of(alone, c), alone.season, alone.variance, usable, expected) > 0:
             if usable[c]:
+                doubt(alone.season[c], alone.variance[c], expected)
                 start[:] = alone.season[c]
             else:
                 guess(alone.date[c], alone.levels[c], record.shares, start)

@@ -240,6 +240,9 @@ def choose(
             better = score < best_score
             if better:
                 best, best_score, variance = bandwidths[last - lane], score, spread
+            if last - lane == widest:
+                # With too few observations to compare, the smoothest stays.
+                variance = spread
             if better or last - lane == widest:
                 for i in range(day.size):
                     curvature[i], fitted[i] = curves[0, i, lane], curves[1, i, lane]

@@ -51,7 +51,8 @@ def sigma_by_spline(record: Record, cycles: Cycles, c: int) -> None:
 
     At a crossing it is sd / abs f', with the sd of curve minus level; at the peak sd' / abs f'', where
     sd' = sd / h, the ratio of the standard deviations of slope and value of a smoothing spline whose
-    posterior spectrum is 1 / (1 + (h w)^4) (Silverman 1984; Wahba 1983).
+    posterior spectrum is 1 / (1 + (h w)^4) (Silverman 1984; Wahba 1983); at most that of a day anywhere from
+    maturity to senescence.
     """
     top = spread_at(record, cycles.ends[c, 1])
     for k in range(cycles.date.shape[1]):
@@ -61,7 +62,9 @@ def sigma_by_spline(record: Record, cycles: Cycles, c: int) -> None:
         s = date - record.day[i]
         own = spread_at(record, date)
         if k == PEAK:
-            cycles.sigma[c, k] = own / record.bandwidth / abs(2.0 * quadratic + 6.0 * d * s)
+            flat = (cycles.date[c, PEAK + 1] - cycles.date[c, PEAK - 1]) / math.sqrt(12.0)
+            bend = abs(2.0 * quadratic + 6.0 * d * s)
+            cycles.sigma[c, k] = min(own / record.bandwidth / bend, flat)
         else:
             foot = spread_at(record, cycles.ends[c, 0 if k < PEAK else 2])
             share = record.shares[k if k < PEAK else 6 - k]

@@ -102,6 +102,6 @@ def _check_reflectance(name: str, band: xr.DataArray) -> None:
     if not np.issubdtype(band.dtype, np.floating):
         raise ValueError(f"{name} must be reflectance from 0 to 1 as float, got {band.dtype}: {way_out}")
     if band.chunks is None:
-        seen = band.to_numpy()[np.isfinite(band.to_numpy())]
+        seen = band.to_numpy()[np.isfinite(band.to_numpy()) & (band.to_numpy() > 0)]
         if seen.size and np.median(seen) > _DIGITAL_NUMBERS:
             raise ValueError(f"{name} is typically {np.median(seen):g}, no reflectance: {way_out}")
