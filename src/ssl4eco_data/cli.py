@@ -249,8 +249,11 @@ def check(dataset: DatasetPath) -> None:
 @app.command()
 def phenology(
     config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG", help="configuration that names the archive")
+        Path | None, typer.Argument(metavar="[CONFIG]", help="configuration that names the archive")
     ] = None,
+    archive: Annotated[
+        str, typer.Option(metavar="NAME|ADDRESS|FILE", help="without CONFIG: the archive to ask, as for init")
+    ] = "planetary-computer",
     at: Annotated[str, typer.Option(metavar="LON,LAT", help="the point, degrees")] = "",
     to: Annotated[Path, typer.Option(metavar="FILE", help="picture to write; replaced if there")] = Path(
         "point.png"
@@ -258,18 +261,14 @@ def phenology(
 ) -> None:
     """Dates, sigma, windows and curve of one point, from the archive; nothing is built.
 
-    Example: ssl4eco phenology alps.toml --at 7.95,46.55 --to point.png
+    Without CONFIG all defaults and the years 2017 to 2024 are taken. Examples:
+    ssl4eco phenology --at 7.95,46.55; ssl4eco phenology alps.toml --at 7.95,46.55 --to point.png
     """
-    if config is None:
-        _wrong_usage(
-            "a configuration says which archive to ask: ssl4eco phenology CONFIG --at LON,LAT; "
-            "`ssl4eco init` writes one"
-        )
     if to.suffix.lower() != ".png":
         _wrong_usage(f"--to must name a .png file, got {to}")
     _need_folder(to)
     with _readable():
-        from ssl4eco_data import pipeline
+        from ssl4eco_data import pipeline, starter
         from ssl4eco_data.config import load
         from ssl4eco_data.pipeline.point_figure import draw_point
 
@@ -277,7 +276,13 @@ def phenology(
             lon_deg, lat_deg = pipeline.parse_lonlat(at)
         except ValueError as error:
             _wrong_usage(str(error))
-        loaded = load(config, with_files=False)
+        if config is not None:
+            loaded = load(config, with_files=False)
+        else:
+            try:
+                loaded = starter.of_archive(archive)
+            except ValueError as error:
+                _wrong_usage(str(error))
         pipeline.require_archive(loaded)
         point = pipeline.point_phenology(loaded, lon_deg, lat_deg)
         draw_point(point, to)

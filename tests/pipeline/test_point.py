@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ssl4eco_data import config, pipeline
+from ssl4eco_data import config, pipeline, starter
+from ssl4eco_data.archives.stac import StacParameters
 from ssl4eco_data.cli import app
 from ssl4eco_data.phenology import PhenologyParameters, dropped, smooth
 from ssl4eco_data.pipeline.point_figure import draw_point, figure_of
@@ -172,10 +173,20 @@ def test_a_point_outside_the_archive_is_said_so(tiny: Path, tmp_path: Path) -> N
     assert "outside the archive's data" in text and not to.exists()
 
 
-def test_without_a_configuration_the_way_to_one_is_shown() -> None:
-    code, text = ask("--at", "7.95,46.55")
+def test_without_a_configuration_a_named_archive_is_asked(tiny: Path, tmp_path: Path) -> None:
+    usual = starter.of_archive("planetary-computer")
+    assert isinstance(usual.archive, StacParameters)
+    assert usual.archive.vegetation == usual.archive.imagery
+    assert usual.archive.vegetation_collection == "modis-13Q1-061"
+    assert usual.period.vegetation == (date(2017, 1, 1), date(2025, 1, 1))
+    code, text = ask("--at", "7.95,46.55", "--archive", "planetary", "--to", str(tmp_path / "a.png"))
     assert code == 2
-    assert "`ssl4eco init` writes one" in text
+    assert "did you mean 'planetary-computer'?" in text
+    own = config.load(tiny).archive
+    assert isinstance(own, StacParameters)
+    code, text = ask("--at", "-7.95,46.55", "--archive", str(own.imagery), "--to", str(tmp_path / "a.png"))
+    assert code == 1
+    assert "no observation at lon -7.95, lat 46.55 from 2017-01-01 to 2025-01-01" in text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from ssl4eco_data.starter.archives import ARCHIVES
 from ssl4eco_data.starter.document import document
-from ssl4eco_data.starter.start import Start, start, write
+from ssl4eco_data.starter.start import Start, of_archive, start, write
 from ssl4eco_data.starter.wishes import Wishes
 
-__all__ = ["ARCHIVES", "Start", "Wishes", "document", "start", "write"]
+__all__ = ["ARCHIVES", "Start", "Wishes", "document", "of_archive", "start", "write"]

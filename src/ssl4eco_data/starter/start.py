@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from ssl4eco_data.config import Config, parse
@@ -22,6 +24,8 @@ from ssl4eco_data.starter.document import document
 from ssl4eco_data.starter.paths import as_written
 from ssl4eco_data.starter.wishes import Wishes
 
+PAPER_YEARS = date(2017, 1, 1), date(2025, 1, 1)
+"""Those of the paper; the end is exclusive."""
 _SEARCHED_KM = (5.0, 1.0)
 """Spacings of the grids that look for land where the default grid finds none; the packaged mask has 1 km."""
 
@@ -63,6 +67,21 @@ def start(wishes: Wishes) -> Start:
     text = document(config)
     parse(text, wishes.to)
     return Start(text=text, summary=_summary(wishes, config, place))
+
+
+def of_archive(archive: str) -> Config:
+    """The configuration that asks ``archive`` (as for ``init``) for 2017 to 2024, all else at its default.
+
+    Raises ``ValueError`` for an archive that is neither known, nor an address or a file, nor without account.
+    """
+    start, end = PAPER_YEARS
+    wishes = Wishes(to=Path("point.toml"), start=start, end=end, archive=archive)
+    values = {
+        "dataset": {"root": "point"},
+        "period": {"imagery_start": start, "imagery_end": end},
+        "archive": wishes.archive_values,
+    }
+    return Config.model_validate(values)
 
 
 def write(wishes: Wishes) -> tuple[str, ...]:

@@ -63,14 +63,10 @@ def key_file(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def archive(server: Server, key_file: Path) -> Iterator[EarthEngineArchive]:
+def archive(server: Server, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EarthEngineArchive]:
+    monkeypatch.setattr("googleapiclient.http.time.sleep", lambda seconds: None)
     parameters = EarthEngineParameters(
-        project="p",
-        service_account_key=str(key_file),
-        url=server.url,
-        retries=2,
-        retry_wait_s=0.0,
-        max_requests_in_flight=3,
+        project="p", service_account_key=str(key_file), url=server.url, retries=2, max_requests_in_flight=3
     )
     server.requests.clear()
     yield EarthEngineArchive(parameters=parameters)
@@ -258,12 +254,10 @@ def test_an_endless_fault_is_a_transient_error_that_names_the_scene(archive, ser
 def test_html_instead_of_an_answer_is_transient(archive, server):
     one = scene(archive, "31UDS", 2)
     for request in (lambda: archive.read(one, INNER, ["B02"]), lambda: archive.search(AREA, *PERIOD)):
-        server.faults += ["html"] * 3
+        server.faults.append("html")
         with pytest.raises(ArchiveError, match="broken answer") as caught:
             request()
         assert caught.value.transient
-        server.faults.append("html")
-        assert request() is not None
 
 
 @pytest.mark.parametrize("fault", ["400", "403"])
