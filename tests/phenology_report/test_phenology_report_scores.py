@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from phenology_report.__main__ import TINY, main
 from phenology_report.gates import phenocam_gates, synthetic_gates
 from phenology_report.page import with_cycles
-from phenology_report.phenocam import SHARES, nearest, side_date
+from phenology_report.phenocam import SHARES, nearest, roi_dates
 from phenology_report.phenocam import table as phenocam_table
 from phenology_report.scores import Matched, bias, covered, match, pair, rmse
 from phenology_report.shapes import SHAPES, WITHOUT_CYCLE, draw_curves, middle_year, observe, record_days
@@ -203,14 +203,17 @@ def test_phenocam_errors_are_tabled_and_gated():
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_other_shares_are_found_on_the_curve(share):
-    day = np.arange(0, 400, 0.25)
-    curve = 0.3 + 0.1 * np.exp(-0.5 * ((day - 200) / 30) ** 2)
-    half = 30 * math.sqrt(2 * math.log(2))
-    cycle = np.array([[0, 200 - half, 0, 200, 0, 200 + half, 0]], dtype=float)
+def test_cameras_are_dated_at_the_shares_that_are_published(share):
+    times = pd.date_range("2016-01-01", "2019-12-31", freq="3D")
+    since = times.day_of_year.to_numpy(float)
+    greenness = 0.33 + 0.1 * np.exp(-0.5 * ((since - 200) / 30) ** 2)
+    noise = np.random.default_rng(0).normal(0, 0.0005, times.size)
+    own = roi_dates(pd.DataFrame({"date": times, "gcc_90": greenness + noise, "outlier": 0}))
     away = 30 * math.sqrt(-2 * math.log(share))
-    assert side_date(day, curve, cycle, 0, "rising", share) == pytest.approx(200 - away, abs=0.1)
-    assert side_date(day, curve, cycle, 0, "falling", share) == pytest.approx(200 + away, abs=0.1)
+    first = pd.DatetimeIndex(["2016-01-01", "2017-01-01", "2018-01-01", "2019-01-01"])
+    new_years = (first - pd.Timestamp("1970-01-01")).days.to_numpy(float)
+    for direction, day in (("rising", 199 - away), ("falling", 199 + away)):
+        np.testing.assert_allclose(own[direction, share], new_years + day, atol=3)
 
 
 def test_the_nearest_date_within_reach_is_taken():
