@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phenology_curves import YEAR, crossings_of, season, series_of, yearly
+from phenology_report.shapes import draw_curves, observe
 
 from ssl4eco_data.phenology import PhenologyParameters, derive_cycles, smooth
 from ssl4eco_data.phenology import expected as expectation
@@ -160,6 +161,23 @@ def test_three_clouds_in_a_row_cut_no_season_in_two(seed):
     top = np.flatnonzero(np.abs(day - START - YEAR - 195) < 13)[:3]
     value[top] -= np.array([0.2, 0.12, 0.22])
     assert len(cycles_of(day, value)[0]) == 4
+
+
+@pytest.mark.parametrize("seed", [6, 9, 13, 15, 16])
+def test_two_descriptions_of_one_season_are_weighed(seed):
+    """Seeds whose four clouds in a row the spline takes for a trough."""
+    day, value = record(4, lambda s: yearly(s, 100, 290), seed)
+    top = np.flatnonzero(np.abs(day - START - YEAR - 195) < 20)[:4]
+    value[top] -= [0.2, 0.25, 0.2, 0.15]
+    assert len(cycles_of(day, value)[0]) == 4
+
+
+def test_crops_that_the_spline_joins_are_parted_as_in_other_years():
+    """Pixels of the report's shapes with a gap between the crops of one year."""
+    series = observe(draw_curves("double crop", 400, 502), 46, 502)
+    joined = series.isel(pixel=[69, 102, 155, 159, 219, 271, 346, 365])
+    found = np.isfinite(derive_cycles(joined)["date"].to_numpy()[..., PEAK]).sum(axis=1)
+    assert found.tolist() == [6] * 8
 
 
 @pytest.mark.parametrize("seed", range(5))
