@@ -139,6 +139,18 @@ def test_other_years_are_a_mean_with_room():
     assert expectation.expect_of_others(175.0, others, known, usable, expected) == 0, "not of the own year"
 
 
+def test_years_that_contradict_the_others_are_told_less_by_them():
+    own = row((0.1, 0.1, 0.5, 100.0, -2.4, 250.0, -2.4, 0.0))
+    expected, variance = np.empty((2, sides.SIZE)), np.full(sides.SIZE, 1e-6)
+    expected[0], expected[1] = own[: sides.SIZE], 0.01
+    expected[0, sides.RISE_DAY] += 80.0
+    variance[sides.FALL_DAY] = 400.0
+    expected[0, sides.FALL_DAY] += 40.0
+    expectation.doubt(own, variance, expected)
+    assert expected[1, sides.RISE_DAY] == pytest.approx(0.01 / 16), "8 sd, of which 2 are usual"
+    assert np.delete(expected[1], sides.RISE_DAY) == pytest.approx(0.01), "an unsure year contradicts nothing"
+
+
 def record(years, curve, seed=0, step=8.0, sd=0.02):
     day = np.arange(START + 3, START + years * YEAR, step)
     return day, curve(day - START) + np.random.default_rng(seed).normal(0, sd, day.size)

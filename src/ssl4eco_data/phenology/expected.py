@@ -34,7 +34,9 @@ BASE_BETWEEN_YEARS, TOP_BETWEEN_YEARS = 0.06, 0.12
 """Years of one pixel differ by at least this (standard deviation): days, ln rates, drift, base and top, the
 last three as shares of the amplitude."""
 NO_AMPLITUDE = 1e-9
+"""In place of none, which would forbid any drift."""
 CONTRADICTION = 2.0
+"""A year and the others contradict each other from so many standard deviations of their difference."""
 SAME_SEASON_DAYS = 60.0
 """Seasons of two years are the same one if their middles are at most this far apart, years taken off."""
 

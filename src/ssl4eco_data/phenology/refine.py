@@ -53,7 +53,7 @@ PLATEAU_REACH_DAYS = 300.0
 SIGMA_FACTOR = 1.04
 """Sigma is larger by this than the delta method says, as outliers and shape are not known but estimated.
 
-Chosen once for all metrics, on synthetic record.
+Chosen once for all metrics, on synthetic records.
 """
 CLEARLY_BETTER = 10.0
 """The season stands unless the spline's Bayesian information criterion is lower by more."""
@@ -62,6 +62,7 @@ OUTLIER_COST = 8.0
 UNIFORM = math.sqrt(12.0)
 """Width of a stretch over the standard deviation of a day anywhere in it."""
 FLAT_TOP = 0.25
+"""A top is flat where the season is lower by less than this share of the standard deviation of its peak."""
 BEYOND_SEEN = 4.0
 """A season's peak and feet lie within what the record has seen, by so many standard deviations."""
 

@@ -35,7 +35,9 @@ SECOND_SEASON = 6.0
 NEIGHBOURS_DAYS = 200.0
 """Cycles with peaks at most this far apart may be one season."""
 AROUND_DAYS = 20.0
+"""A cycle of another year lies in a season if its middle is at most so far outside."""
 FEWEST_IN_HALF = 2
+"""A crop that fewer observations would speak for is not parted off."""
 NEVER_YET = 0.1
 """Years of each kind that are taken as seen before any is: most pixels are of one kind."""
 

@@ -34,6 +34,7 @@ SETTLED_SEARCH, SETTLED = 3e-2, 1e-5
 OUTLIER_REACH = 4.0
 """Observations this many standard deviations below the season count for nothing."""
 UNLIMITED = 1e6
+"""A reach beyond any residual of an index: nothing is an outlier."""
 MEDIAN_TO_SD = 1.4826
 """Standard deviation over median absolute deviation of normal errors."""
 
