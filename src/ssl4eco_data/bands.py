@@ -76,3 +76,4 @@ SCL_CLASSES: dict[int, str] = {
     11: "snow or ice",
 }
 SCL_MISSING, SCL_SHADOW, SCL_CLOUD, SCL_CLEAR, SCL_SNOW = (0, 1), (3,), (8, 9, 10), (2, 4, 5, 6, 7), (11,)
+SCL_WATER = (6,)

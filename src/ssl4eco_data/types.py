@@ -225,7 +225,8 @@ class PatchStats:
 
     ``blue_q95`` is the 95 % quantile of blue (B02) reflectance (0-1) over pixels that are neither
     missing nor snow, NaN when not measured: haze and missed clouds raise it against the location's
-    other dates.
+    other dates. ``haze_q50`` is the median of blue - red / 2 over those that are not water either, which
+    the ground moves little and the air much; NaN when not measured.
     """
 
     scene_id: str
@@ -235,6 +236,7 @@ class PatchStats:
     cloud_fraction: float
     missing_fraction: float
     blue_q95: float = math.nan
+    haze_q50: float = math.nan
 
     def __post_init__(self) -> None:
         fractions = tuple(self.fractions())

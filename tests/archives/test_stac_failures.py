@@ -99,7 +99,7 @@ def test_a_file_is_read_after_a_server_error(
     assert not api.failures[f"{status}.tif"], "the failure was never met"
 
 
-@pytest.mark.parametrize("before", range(1, 4))
+@pytest.mark.parametrize("before", [0, 1])
 def test_a_file_is_read_after_an_error_between_its_parts(
     remote: StacArchive, api: Server, before: int, catalogue: tuple[Path, Truth]
 ) -> None:
@@ -109,11 +109,11 @@ def test_a_file_is_read_after_an_error_between_its_parts(
     np.testing.assert_array_equal(pixels, catalogue[1].window(scene.scene_id, FOOTPRINT, "B02"))
 
 
-@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("before", [0, 1])
 def test_a_server_that_fails_between_the_parts_of_a_file_is_transient(
     remote: StacArchive, api: Server, before: int
 ) -> None:
-    """GDAL does not tell the status of these requests."""
+    """One request is for the header, one for the pixels."""
     scene = moved(remote.search(AREA, *PERIOD)[0], f"again/late{before}.tif", api)
     api.failures[f"late{before}.tif"] = [*["ok"] * before, *[503] * 200]
     once = StacArchive(remote.parameters.model_copy(update={"retries": 0}))

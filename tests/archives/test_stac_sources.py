@@ -11,8 +11,10 @@ import shapely
 from catalogue_cases import FOOTPRINT, Truth, lonlat
 
 from ssl4eco_data.archives import sources
-from ssl4eco_data.archives.sources import source_of
+from ssl4eco_data.archives.flow_control import Limits
+from ssl4eco_data.archives.sources import Asking, source_of
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
+from ssl4eco_data.archives.transport import Timeouts
 from ssl4eco_data.errors import ArchiveError
 
 AREA = lonlat(32631, shapely.box(*FOOTPRINT.bounds_m))
@@ -75,7 +77,9 @@ def test_links_are_resolved_beside_the_catalogue_wherever_we_are(
     catalogue: tuple[Path, Truth], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(catalogue[0])
-    source = source_of("sentinel-2-l2a.json", timeout_s=1, retries=0, wait_s=0)
+    timeouts = Timeouts(connect_s=1, read_s=1, total_s=1)
+    asking = Asking(timeouts=timeouts, limits=Limits(), retries=0, wait_s=0)
+    source = source_of("sentinel-2-l2a.json", asking)
     assert source.base == f"{Path.cwd()}/"
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from ssl4eco_data.archives import cog
+from ssl4eco_data.archives import cog_direct
 from ssl4eco_data.archives.cog import Access
 from ssl4eco_data.archives.stac import read_band
 from ssl4eco_data.bands import BANDS
@@ -21,7 +21,7 @@ from ssl4eco_data.types import Asset, Footprint, Scene
 SIDE_M = 1200
 
 
-@pytest.mark.parametrize("small_px", [0, cog.SMALL_PX])
+@pytest.mark.parametrize("kept_px", [0, cog_direct.KEPT_PX])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     epsg=st.integers(32601, 32660) | st.integers(32701, 32760),
@@ -35,7 +35,7 @@ SIDE_M = 1200
 def test_windows_are_exact(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    small_px: int,
+    kept_px: int,
     epsg: int,
     column: int,
     row: int,
@@ -44,7 +44,7 @@ def test_windows_are_exact(
     band: str,
     seed: int,
 ) -> None:
-    monkeypatch.setattr(cog, "SMALL_PX", small_px)
+    monkeypatch.setattr(cog_direct, "KEPT_PX", kept_px)
     west, north, pixel = 20.0 * column, 20.0 * row, BANDS[band].pixel_m
     image = np.random.default_rng(seed).integers(1, 60000, (SIDE_M // pixel,) * 2).astype(np.uint16)
     grid = (float(pixel), 0.0, west, 0.0, -float(pixel), north)
@@ -91,23 +91,3 @@ def test_the_60_m_window_covers_the_patch(size_20m: int, offset: tuple[int, int]
     assert south <= footprint.bounds_m[1]
     assert footprint.west_m - west < 60
     assert north - footprint.north_m < 60
-
-
-def test_the_store_of_small_files_stays_within_its_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = cog._Kept(limit_bytes=3 * 100 * 100)
-    monkeypatch.setattr(cog, "_SMALL", kept)
-    for number in range(10):
-        path = tmp_path / f"{number}.tif"
-        write_tiff(
-            path,
-            np.full((100, 100), number, np.uint8),
-            CRS.from_epsg(32631),
-            (10.0, 0.0, 0.0, 0.0, -10.0, 0.0),
-        )
-        assert (
-            cog.read(str(path), lambda raster: raster.window(0, 0, 1, 1)[0, 0], Access(retries=0)) == number
-        )
-    assert len(kept._rasters) == 3
-    assert kept._bytes == 3 * 100 * 100

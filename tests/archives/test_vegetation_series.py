@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from ssl4eco_data.archives import cog
+from ssl4eco_data.archives.cog_kept import Kept
 from ssl4eco_data.archives.s2_series import cells
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
 from ssl4eco_data.phenology.readers.mod13 import true_days
@@ -44,7 +45,7 @@ def test_each_modis_file_is_opened_once_for_all_locations(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(cog, "SMALL_PX", 0)
-    monkeypatch.setattr(cog, "_SMALL", cog._Kept(0))
+    monkeypatch.setattr(cog, "_SMALL", Kept(0, lambda raster: raster.shape[0]))
     link = cog._link
     monkeypatch.setattr(cog, "_link", lambda href, access: (opened.append(href), link(href, access))[1])
     places = [location_at(FOOTPRINT, str(i)) for i in range(4)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ssl4eco_data.bands import SCL_CLASSES
-from ssl4eco_data.patches import blue_quantile, mask_fractions, mean_ndvi
+from ssl4eco_data.patches import blue_quantile, haze_median, mask_fractions, mean_ndvi
 from ssl4eco_data.types import PatchStats
 
 
@@ -49,3 +49,12 @@ def test_blue_leaves_snow_and_missing_pixels_out() -> None:
     assert blue_quantile(blue, scl) == pytest.approx(0.05)
     blue[2:] = 0
     assert np.isnan(blue_quantile(blue, scl))
+
+
+def test_haze_is_blue_less_half_of_red_over_land() -> None:
+    blue, red = np.full((4, 4), 600, np.uint16), np.full((4, 4), 800, np.uint16)
+    scl = np.full((2, 2), 4, np.uint8)
+    scl[0], blue[:2] = (6, 11), 9000
+    assert haze_median(blue, red, scl) == pytest.approx(0.02)
+    red[2:] = 0
+    assert np.isnan(haze_median(blue, red, scl))

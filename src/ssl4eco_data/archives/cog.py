@@ -1,16 +1,15 @@
 """Exact pixel windows of GeoTIFFs, near or far, without warping.
 
-Small files are decoded whole and kept for a while, because the locations of a block share scenes and
-opening a file costs more than decoding it. Of large files only the blocks under a window are fetched.
+Plain and deflated GeoTIFFs are read by ranges of bytes (:mod:`ssl4eco_data.archives.cog_direct`), everything
+else by GDAL: other compressions, JPEG 2000, other stores than HTTP. GDAL decodes small files whole, and they
+are kept for a while, because opening a file costs more than decoding it.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -23,6 +22,10 @@ import requests
 from pyproj import CRS
 from rasterio.windows import Window
 
+from ssl4eco_data.archives import cog_direct
+from ssl4eco_data.archives.cog_bytes import Piece, Read
+from ssl4eco_data.archives.cog_kept import Kept
+from ssl4eco_data.archives.flow_control import Lane, Limits, lane_of
 from ssl4eco_data.archives.retry import archive_errors, is_transient_status, with_retries
 from ssl4eco_data.errors import ArchiveError
 
@@ -59,6 +62,7 @@ class Access:
     retries: int = 4
     wait_s: float = 1.0
     threads: int = 4
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,28 +97,59 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
     ``use`` must not keep the raster. Raises ArchiveError naming the file.
     """
     attempts = count()
+    lane = lane_of(href, access.limits) if is_remote(href) else None
 
     def attempt() -> Answer:
         number = next(attempts)
-        options = FORGET if number else {}
 
         def unexplained() -> bool:
             return _may_pass(href, access, last=number == access.retries)
 
         with archive_errors(f"file {href}", remote=is_remote(href), unexplained=unexplained):
             key = _identity(href)
-            small = _SMALL.get(key)
-            if small is not None:
-                return use(small)
-            with _environment(access, options), rasterio.open(_link(href, access)) as file:
-                raster = _raster(href, file)
-                if raster.shape[0] * raster.shape[1] > SMALL_PX:
+            raster = _SMALL.get(key)
+            if raster is not None:
+                return use(raster)
+            link = _link(href, access)
+            try:
+                raster = _direct(link, key, access, lane)
+                if raster is not None:
                     return use(raster)
-                small = _decoded(raster)
-            _SMALL.put(key, small)
-            return use(small)
+                if lane:
+                    lane.start()
+                return _by_gdal(link, key, use, access, again=number > 0)
+            except BaseException:
+                cog_direct.forget(key)
+                raise
 
-    return with_retries(attempt, retries=access.retries, wait_s=access.wait_s)
+    renew = _renew_signatures if access.sign == "planetary-computer" else None
+    return with_retries(attempt, retries=access.retries, wait_s=access.wait_s, lane=lane, renew=renew)
+
+
+def _direct(link: str, key: cog_direct.Key, access: Access, lane: Lane | None) -> Raster | None:
+    """The raster read by ranges of bytes, each a request of ``lane``; None when it is left to GDAL."""
+    read_piece = cog_direct.reader_of(link, access.timeout_s)
+    if read_piece and lane:
+        read_piece = _counted(read_piece, lane)
+    found = cog_direct.opened(key, read_piece) if read_piece else None
+    if found is None:
+        return None
+    header, fetch = found
+    return Raster(header.crs_wkt, header.transform, header.shape, header.dtype, fetch)
+
+
+def _by_gdal(
+    link: str, key: cog_direct.Key, use: Callable[[Raster], Answer], access: Access, *, again: bool
+) -> Answer:
+    """What ``use`` makes of the raster as GDAL reads it, of a small one once decoded."""
+    options = FORGET if again else {}
+    with _environment(access, options), rasterio.open(link) as file:
+        raster = _raster(key[0], file)
+        if raster.shape[0] * raster.shape[1] > SMALL_PX:
+            return use(raster)
+        small = _decoded(raster)
+    _SMALL.put(key, small)
+    return use(small)
 
 
 def _may_pass(href: str, access: Access, *, last: bool) -> bool:
@@ -148,7 +183,24 @@ def _link(href: str, access: Access) -> str:
     return href
 
 
-def _identity(href: str) -> tuple[str, int, int]:
+def _renew_signatures() -> None:
+    """Forget the tokens of links, so that the next link is signed anew: a server may end them early."""
+    from planetary_computer import sas  # slow to import
+
+    sas.TOKEN_CACHE.clear()
+
+
+def _counted(read_piece: Read, lane: Lane) -> Read:
+    def counted(start: int, into: memoryview) -> Piece:
+        lane.start()
+        piece = read_piece(start, into)
+        lane.received(piece.size)
+        return piece
+
+    return counted
+
+
+def _identity(href: str) -> cog_direct.Key:
     """What the pixels behind a link depend on: a local file may be written anew."""
     if is_remote(href):
         return href, 0, 0
@@ -189,36 +241,9 @@ def _decoded(raster: Raster) -> Raster:
     return Raster(raster.crs_wkt, raster.transform, raster.shape, raster.dtype, fetch)
 
 
-class _Kept:
-    """The most recently used small rasters of this process, up to a number of bytes."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._bytes = 0
-        self._rasters: OrderedDict[tuple[str, int, int], Raster] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, int, int]) -> Raster | None:
-        with self._lock:
-            if key in self._rasters:
-                self._rasters.move_to_end(key)
-            return self._rasters.get(key)
-
-    def put(self, key: tuple[str, int, int], raster: Raster) -> None:
-        with self._lock:
-            if key not in self._rasters:
-                self._rasters[key] = raster
-                self._bytes += _bytes_of(raster)
-            while self._bytes > self._limit:
-                _, dropped = self._rasters.popitem(last=False)
-                self._bytes -= _bytes_of(dropped)
-
-
-def _bytes_of(raster: Raster) -> int:
-    return raster.shape[0] * raster.shape[1] * raster.dtype.itemsize
-
-
-_SMALL = _Kept(CACHE_BYTES)
+_SMALL: Kept[Raster] = Kept(
+    CACHE_BYTES, lambda raster: raster.shape[0] * raster.shape[1] * raster.dtype.itemsize
+)
 
 
 def spread(

@@ -80,13 +80,17 @@ class EarthEngineArchive:
     def judge(self, scenes: Sequence[Scene], footprint: Footprint) -> Sequence[PatchStats]:
         """Statistics of each scene inside the patch, in the order asked: two requests for many scenes."""
         in_zone = [scene for scene in scenes if scene.epsg == footprint.epsg]
-        masks = dict(zip(in_zone, self._layers(in_zone, "SCL", footprint.grid(20)), strict=True))
+        masks = dict(
+            zip(in_zone, self._layers([(s, "SCL") for s in in_zone], footprint.grid(20)), strict=True)
+        )
         limit = self.parameters.blue_min_usable_fraction
         shares = {scene: mask_fractions(scl) for scene, scl in masks.items()}
         clear = [scene for scene, share in shares.items() if share.clear + share.snow >= limit]
-        blues = dict(zip(clear, self._layers(clear, "B02", footprint.grid(10)), strict=True))
+        wanted = [(scene, band) for scene in clear for band in ("B02", "B04")]
+        layers = self._layers(wanted, footprint.grid(10))
+        colours = dict(zip(clear, zip(layers[::2], layers[1::2], strict=True), strict=True))
         return [
-            images.patch_stats(scene.scene_id, masks[scene], blues.get(scene))
+            images.patch_stats(scene.scene_id, masks[scene], colours.get(scene))
             if scene in masks
             else images.all_missing(scene.scene_id)
             for scene in scenes
@@ -143,11 +147,11 @@ class EarthEngineArchive:
         answer = self._ask(what, lambda ee: ee.data.computeValue(graph(ee).select(["B2"])))
         return [images.scene_of(image) for image in answer["features"]]
 
-    def _layers(self, scenes: Sequence[Scene], band: str, grid: PatchGrid) -> list[UInt16Array]:
-        """One band of each scene on ``grid``, in as few requests as the service's limits allow."""
+    def _layers(self, layers: Sequence[tuple[Scene, str]], grid: PatchGrid) -> list[UInt16Array]:
+        """Each (scene, band) on ``grid``, in as few requests as the service's limits allow."""
         by_size = _MAX_REQUEST_BYTES // (grid.size_px**2 * _BYTES_PER_PIXEL)
-        groups = images.slices(scenes, max(1, min(_MAX_REQUEST_BANDS, by_size)))
-        return [layer for group in groups for layer in self._stack([(s, band) for s in group], grid)]
+        groups = images.slices(layers, max(1, min(_MAX_REQUEST_BANDS, by_size)))
+        return [layer for group in groups for layer in self._stack(group, grid)]
 
     def _stack(self, layers: Sequence[tuple[Scene, str]], grid: PatchGrid) -> list[UInt16Array]:
         """The ``(y, x)`` uint16 pixels of each (scene, band) on ``grid``, 0 where masked, in one request."""

@@ -9,21 +9,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any, ClassVar, Literal, TypeVar
 
+import requests
 from pydantic import Field
 
-from ssl4eco_data.archives.retry import is_transient_status
+from ssl4eco_data.archives.flow_control import FlowParameters, lane_of
+from ssl4eco_data.archives.retry import asked_by, is_transient_status, with_retries
+from ssl4eco_data.archives.transport import Httplib2Like, Timeouts, mount
 from ssl4eco_data.errors import ArchiveError, ConfigError
-from ssl4eco_data.types import LocalPath, Parameters
+from ssl4eco_data.types import LocalPath
 
 Answer = TypeVar("Answer")
 _INITIALIZE = threading.Lock()
+_RATE = "ateLimitExceeded"
+"""Reason of a 403 that means 429 (``rateLimitExceeded``, ``userRateLimitExceeded``)."""
 
 
-class EarthEngineParameters(Parameters):
+class EarthEngineParameters(FlowParameters):
     """Earth Engine as the archive; needs the extra ``earthengine`` and a Cloud project."""
 
     IMAGERY: ClassVar[tuple[str, ...]] = ("kind", "imagery")
@@ -52,27 +57,39 @@ class EarthEngineParameters(Parameters):
         default="MODIS/061/MOD13Q1", min_length=1, description="collection with EVI, DayOfYear, SummaryQA"
     )
     blue_min_usable_fraction: float = Field(
-        default=0.8, ge=0, le=1, description="patches less clear than this are not measured in blue"
+        default=0.8, ge=0, le=1, description="patches less clear than this are not measured in blue and red"
     )
     max_requests_in_flight: int = Field(
-        default=20, ge=1, le=40, description="requests at a time in one process; the project's limit is 40"
+        default=20, ge=1, le=40, description="requests at a time, of all processes; the project's limit is 40"
     )
-    deadline_s: float = Field(default=120.0, gt=0, description="a request that takes longer is given up")
+    read_timeout_s: float = Field(default=120.0, gt=0, description="a server that says nothing is given up")
+    deadline_s: float = Field(
+        default=120.0, gt=0, description="a request that takes longer as a whole is given up"
+    )
     retries: int = Field(
         default=5, ge=0, lt=100, description="further attempts on throttling, server errors and time-outs"
+    )
+    retry_wait_s: float = Field(
+        default=1.0, ge=0, description="longest wait before the first further attempt; doubles each time"
     )
 
 
 def ask(parameters: EarthEngineParameters, what: str, request: Callable[[Any], Answer]) -> Answer:
-    """The answer to one request, made when fewer than the allowed number are in flight.
+    """The answer to one request, made when fewer than the allowed number are in flight, and made again on
+    transient failures.
 
     ``request`` gets the client (the module ``ee``); ``what`` names it in errors. Raises
     :class:`~ssl4eco_data.errors.ArchiveError`, transient where another attempt may succeed, and
     :class:`~ssl4eco_data.errors.ConfigError` without the client or with an unreadable key file.
     """
     ee = session(parameters)
-    with _slots(parameters.max_requests_in_flight), _errors_named(ee, what):
-        return request(ee)
+
+    def attempt() -> Answer:
+        with _errors_named(ee, what):
+            return request(ee)
+
+    lane = lane_of(parameters.url, parameters.limits)
+    return with_retries(attempt, retries=parameters.retries, wait_s=parameters.retry_wait_s, lane=lane)
 
 
 def session(parameters: EarthEngineParameters) -> ModuleType:
@@ -86,11 +103,25 @@ def session(parameters: EarthEngineParameters) -> ModuleType:
     with _INITIALIZE:
         if not ee.data.is_initialized():
             with _errors_named(ee, f"project {parameters.project}"):
-                ee.Initialize(_credentials(parameters), url=parameters.url, project=parameters.project)
-                ee.data.setDeadline(parameters.deadline_s * 1000)
-                ee.data.setMaxRetries(parameters.retries)
+                ee.Initialize(
+                    _credentials(parameters),
+                    url=parameters.url,
+                    project=parameters.project,
+                    http_transport=_transport(parameters),
+                )
+                ee.data.setMaxRetries(
+                    0
+                )  # further attempts are ours, or they would keep the turn while they wait
     module: ModuleType = ee
     return module
+
+
+def _transport(parameters: EarthEngineParameters) -> Httplib2Like:
+    """Requests that keep our time-outs and are counted."""
+    p = parameters
+    timeouts = Timeouts(connect_s=p.connect_timeout_s, read_s=p.read_timeout_s, total_s=p.deadline_s)
+    lane = lane_of(p.url, p.limits)
+    return Httplib2Like(mount(requests.Session(), timeouts, p.max_requests_in_flight, lane))
 
 
 def _credentials(parameters: EarthEngineParameters) -> Any:
@@ -109,12 +140,6 @@ def _credentials(parameters: EarthEngineParameters) -> Any:
         ) from None
 
 
-@cache
-def _slots(count: int) -> threading.BoundedSemaphore:
-    """One semaphore for all archives and threads of this process; it cannot live in what is pickled."""
-    return threading.BoundedSemaphore(count)
-
-
 @contextmanager
 def _errors_named(ee: Any, what: str) -> Iterator[None]:
     """Turns what the client raises into ArchiveError, transient where another attempt may succeed."""
@@ -123,10 +148,14 @@ def _errors_named(ee: Any, what: str) -> Iterator[None]:
     try:
         yield
     except ee.EEException as error:
-        status = getattr(getattr(error.__context__, "resp", None), "status", None)
-        transient = status is not None and is_transient_status(int(status))
-        code = f" ({status})" if status else ""
-        raise ArchiveError(f"Earth Engine, {what}{code}: {error}", transient=transient) from None
+        status, asked_s = asked_by(error)
+        if status == HTTPStatus.FORBIDDEN and _RATE in str(getattr(error.__context__, "content", "")):
+            status = HTTPStatus.TOO_MANY_REQUESTS
+        transient = status is not None and is_transient_status(status)
+        code = f" ({int(status)})" if status else ""
+        raise ArchiveError(
+            f"Earth Engine, {what}{code}: {error}", transient=transient, status=status, retry_after_s=asked_s
+        ) from None
     except auth.TransportError as error:
         raise ArchiveError(f"Earth Engine, {what}: sign-in broke off: {error}", transient=True) from None
     except auth.GoogleAuthError as error:

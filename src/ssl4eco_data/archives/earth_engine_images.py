@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from ssl4eco_data.errors import ArchiveError
-from ssl4eco_data.patches import blue_quantile, mask_fractions
+from ssl4eco_data.patches import blue_quantile, haze_median, mask_fractions
 from ssl4eco_data.types import PatchGrid, PatchStats, Scene, UInt16Array
 
 _SCENE_ID = re.compile(r"(\d{8})T\d{6}_\d{8}T\d{6}_T(\d{2}[A-Z]{3})")
@@ -89,10 +89,12 @@ def pixel_grid(grid: PatchGrid) -> dict[str, Any]:
     }
 
 
-def patch_stats(scene_id: str, scl: UInt16Array, blue: UInt16Array | None) -> PatchStats:
-    """What a scene shows in a patch, from its classification ``(y, x)`` at 20 m and its blue DN at 10 m.
+def patch_stats(
+    scene_id: str, scl: UInt16Array, colours: tuple[UInt16Array, UInt16Array] | None
+) -> PatchStats:
+    """What a scene shows in a patch, from its classification ``(y, x)`` at 20 m.
 
-    Without ``blue`` its quantile stays NaN.
+    ``colours`` are its blue and red DN at 10 m; without them their statistics stay NaN.
     """
     share = mask_fractions(scl)
     return PatchStats(
@@ -102,7 +104,8 @@ def patch_stats(scene_id: str, scl: UInt16Array, blue: UInt16Array | None) -> Pa
         shadow_fraction=share.shadow,
         cloud_fraction=share.cloud,
         missing_fraction=share.missing,
-        blue_q95=math.nan if blue is None else blue_quantile(blue, scl),
+        blue_q95=math.nan if colours is None else blue_quantile(colours[0], scl),
+        haze_q50=math.nan if colours is None else haze_median(*colours, scl),
     )
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
 import requests
 import tenacity
 from pystac_client.exceptions import APIError
 from rasterio.errors import RasterioError
 
+from ssl4eco_data.archives.flow_control import LONGEST_HOLD_S, Lane
+from ssl4eco_data.archives.window import Traffic
 from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.redaction import redacted
 
 Answer = TypeVar("Answer")
 LONGEST_WAIT_S = 60.0
+_REFUSED = (401, 403)
 _STATUS = re.compile(r"(?:HTTP response code|response_code|status code|HTTP error code)\D{0,4}(\d{3})")
 _BROKEN_CONNECTION = re.compile(
     r"curl error|timed? ?out|timeout|resolve host|empty reply|ssl connect|"
@@ -24,8 +30,8 @@ _BROKEN_CONNECTION = re.compile(
     re.IGNORECASE,
 )
 """Words of curl and of GDAL; links are taken out before, ``/vsicurl/`` among them."""
-_QUERY = re.compile(r"\?[^\s'\"]*")
 _LINK = re.compile(r"(/vsi\w+/|https?://)[^\s'\"]*")
+_LONGEST_CHAIN = 6
 
 
 def is_transient_status(status: int) -> bool:
@@ -40,56 +46,144 @@ def archive_errors(
     """Turns what rasterio, pystac-client, requests and the file system raise into :class:`ArchiveError`.
 
     ``what`` names the file or request. ``unexplained`` is asked whether a failure of a remote file is
-    transient when GDAL does not say why it failed. The query part of links is left out of messages,
-    because it may carry a signature.
+    transient when GDAL does not say why it failed.
     """
     try:
         yield
     except ArchiveError:
         raise
     except (RasterioError, APIError, requests.RequestException, OSError, ValueError) as error:
-        reason = _QUERY.sub("?...", _text(error))
-        known = _is_transient(error) if remote else False
+        status, asked_s = asked_by(error)
+        known = _is_transient(error, status) if remote else False
         transient = unexplained() if known is None else known
-        raise ArchiveError(f"{what}: {reason}", transient=transient) from None
+        raise ArchiveError(
+            f"{what}: {_text(error)}", transient=transient, status=status, retry_after_s=asked_s
+        ) from None
+
+
+def asked_by(error: BaseException) -> tuple[int | None, float | None]:
+    """HTTP status and Retry-After in seconds of the answer behind an error, None where there is none.
+
+    Knows the answers that requests and httplib2 leave in errors, and the texts of GDAL.
+    """
+    for link in _chain(error):
+        answer = getattr(link, "response", None)
+        if answer is not None:
+            return int(answer.status_code), retry_after_s(answer.headers)
+        answer = getattr(link, "resp", None)
+        if answer is not None:
+            return int(answer.status), retry_after_s(answer)
+    for link in _chain(error):
+        if status := getattr(link, "status_code", None):  # APIError has it only when there was an answer
+            return int(status), None
+    found = _STATUS.search(_text(error))
+    return (int(found[1]), None) if found else (None, None)
+
+
+def retry_after_s(headers: Mapping[str, Any]) -> float | None:
+    """Seconds that an answer asks to wait, from seconds or a date (RFC 9110, 10.2.3); None without it."""
+    value = str(headers.get("Retry-After") or headers.get("retry-after") or "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from, the nearest first."""
+    link: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if link is None:
+            return
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def _text(error: BaseException) -> str:
     """The message of an error and of what caused it, where GDAL puts the HTTP status."""
-    texts = [f"{type(error).__name__}: {error}"]
-    cause = error.__cause__ or error.__context__
-    while cause is not None and len(texts) < 4:
-        texts.append(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    return "; ".join(dict.fromkeys(texts))
+    texts = [f"{type(error).__name__}: {error}", *(str(link) for link in list(_chain(error))[1:4])]
+    return "; ".join(dict.fromkeys(map(redacted, texts)))
 
 
-def _is_transient(error: BaseException) -> bool | None:
+def _is_transient(error: BaseException, status: int | None) -> bool | None:
     """None when GDAL failed without a reason: it loses the HTTP status of all but the first request."""
-    if status := getattr(error, "status_code", None):  # APIError has it only when there was an answer
-        return is_transient_status(int(status))
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return is_transient_status(error.response.status_code)
+    if status is not None:
+        return is_transient_status(status)
     if isinstance(error, json.JSONDecodeError | requests.ConnectionError | requests.Timeout):
         return True
-    text = _text(error)
-    if found := _STATUS.search(text):
-        return is_transient_status(int(found[1]))
-    if _BROKEN_CONNECTION.search(_LINK.sub("", text)):
+    if _BROKEN_CONNECTION.search(_LINK.sub("", _text(error))):
         return True
     return None if isinstance(error, RasterioError) else False
 
 
-def with_retries(request: Callable[[], Answer], *, retries: int, wait_s: float) -> Answer:
+def with_retries(
+    request: Callable[[], Answer],
+    *,
+    retries: int,
+    wait_s: float,
+    lane: Lane | None = None,
+    renew: Callable[[], None] | None = None,
+) -> Answer:
     """The answer to ``request``, asked again up to ``retries`` times after a transient ArchiveError.
 
-    The wait doubles from ``wait_s``, with as much jitter, up to a minute. The last error is raised.
+    The wait before attempt n + 1 is random up to ``wait_s * 2**(n - 1)``, at most a minute, and comes on
+    top of what the server asked for (Retry-After); one that wants more than five minutes is not asked again.
+    Each attempt is a turn of ``lane``; ``request`` itself calls ``lane.start()`` for what it sends. ``renew``
+    is called once when the server refuses (401, 403), for a fresh signature. The last error is raised.
     """
+    renewals = [renew] if renew else []
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(retries + 1),
-        wait=tenacity.wait_exponential(multiplier=wait_s, max=LONGEST_WAIT_S)
-        + tenacity.wait_random(0, wait_s),
-        retry=tenacity.retry_if_exception(lambda e: isinstance(e, ArchiveError) and e.transient),
+        wait=_pause(wait_s),
+        retry=tenacity.retry_if_exception(_may_pass),
+        before_sleep=None if lane is None else _counted(lane),
         reraise=True,
     )
-    return attempts(request)
+
+    def turn() -> Answer:
+        with lane.turn() if lane else nullcontext():
+            return request()
+
+    def attempt() -> Answer:
+        try:
+            return turn()
+        except ArchiveError as error:
+            if error.status not in _REFUSED or not renewals:
+                raise
+        renewals.pop()()
+        return turn()
+
+    try:
+        return attempts(attempt)
+    except ArchiveError as error:
+        if lane:
+            lane.count(Traffic(transient=int(error.transient), permanent=int(not error.transient)))
+        raise
+
+
+def _may_pass(error: BaseException) -> bool:
+    return (
+        isinstance(error, ArchiveError) and error.transient and (error.retry_after_s or 0) <= LONGEST_HOLD_S
+    )
+
+
+def _pause(wait_s: float) -> Callable[[tenacity.RetryCallState], float]:
+    """Full jitter: it spreads clients that failed together best (Brooker 2015, AWS Architecture Blog)."""
+    jitter = tenacity.wait_random_exponential(multiplier=wait_s, max=LONGEST_WAIT_S)
+
+    def pause_s(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, ArchiveError) else None
+        return jitter(state) + (asked_s or 0.0)
+
+    return pause_s
+
+
+def _counted(lane: Lane) -> Callable[[tenacity.RetryCallState], None]:
+    def count(state: tenacity.RetryCallState) -> None:
+        lane.count(Traffic(retries=1, waited_s=state.next_action.sleep if state.next_action else 0.0))
+
+    return count

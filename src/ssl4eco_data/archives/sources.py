@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import requests
 import shapely
 from pystac_client import Client
 from pystac_client.stac_api_io import StacApiIO
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
+from ssl4eco_data.archives.flow_control import Limits, lane_of
 from ssl4eco_data.archives.items import Item, item_time
-from ssl4eco_data.archives.retry import archive_errors, with_retries
+from ssl4eco_data.archives.retry import archive_errors, is_transient_status, with_retries
+from ssl4eco_data.archives.transport import Timeouts, mount
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.types import BoolArray
 
@@ -46,10 +49,20 @@ class ItemSource(Protocol):
         ...
 
 
-def source_of(place: str, *, timeout_s: float, retries: int, wait_s: float) -> ItemSource:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """How an API is asked."""
+
+    timeouts: Timeouts
+    limits: Limits
+    retries: int
+    wait_s: float
+
+
+def source_of(place: str, asking: Asking) -> ItemSource:
     """The source at a URL (an API's landing page) or at a path (an item collection, or one item a line)."""
     if place.startswith(("http://", "https://")):
-        return ApiSource(place, timeout_s, retries, wait_s)
+        return ApiSource(place, asking)
     path = Path(place).absolute()
     with archive_errors(f"STAC catalogue {place}", remote=False):
         status = path.stat()
@@ -134,9 +147,7 @@ class ApiSource:
     """A STAC API with item search; connects when first asked, once per process."""
 
     url: str
-    timeout_s: float
-    retries: int
-    wait_s: float
+    asking: Asking
     base: str = ""
 
     def search(self, collection: str, area: BaseGeometry, start: date, end: date) -> list[Item]:
@@ -157,17 +168,40 @@ class ApiSource:
         return found
 
     def _ask(self, collection: str, **query: Any) -> list[Item]:
-        def request() -> list[Item]:
-            with archive_errors(f"STAC API {self.url}, collection {collection}", remote=True):
-                search = _client(self.url, self.timeout_s).search(
-                    collections=[collection], limit=PAGE_ITEMS, **query
-                )
-                return list({item["id"]: item for item in search.items_as_dicts()}.values())
-
-        return with_retries(request, retries=self.retries, wait_s=self.wait_s)
+        with archive_errors(f"STAC API {self.url}, collection {collection}", remote=True):
+            client = _client(self.url, self.asking)
+            search = client.search(collections=[collection], limit=PAGE_ITEMS, **query)
+            return list({item["id"]: item for item in search.items_as_dicts()}.values())
 
 
 @lru_cache(maxsize=8)
-def _client(url: str, timeout_s: float) -> Client:
-    """``open`` sets the time-out anew, so it goes to both."""
-    return Client.open(url, stac_io=StacApiIO(timeout=timeout_s, max_retries=0), timeout=timeout_s)
+def _client(url: str, asking: Asking) -> Client:
+    """A client that asks as we say; connected."""
+    return Client.open(url, stac_io=_Patient(url, asking))
+
+
+class _Patient(StacApiIO):
+    """Each page of an answer is asked again by itself, so that a long search ends under throttling too."""
+
+    def __init__(self, url: str, asking: Asking) -> None:
+        super().__init__(max_retries=0)
+        self._url, self._asking, self._lane = url, asking, lane_of(url, asking.limits)
+        mount(self.session, asking.timeouts, asking.limits.in_flight, self._lane)
+        self.session.hooks["response"].append(_refuse_later)
+
+    def read_json(self, source: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The document at a link. Raises ArchiveError naming the API."""
+
+        def request() -> dict[str, Any]:
+            with archive_errors(f"STAC API {self._url}", remote=True):
+                found: dict[str, Any] = super(_Patient, self).read_json(source, *args, **kwargs)
+                return found
+
+        asking = self._asking
+        return with_retries(request, retries=asking.retries, wait_s=asking.wait_s, lane=self._lane)
+
+
+def _refuse_later(answer: requests.Response, **_options: Any) -> None:
+    """Raise what asks to come later here, where Retry-After is still known: the client drops headers."""
+    if is_transient_status(answer.status_code):
+        answer.raise_for_status()

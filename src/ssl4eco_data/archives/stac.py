@@ -15,20 +15,21 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from ssl4eco_data.archives.cog import Access, Pixels, Raster, Signing, epsg_of, read, spread
+from ssl4eco_data.archives.flow_control import FlowParameters
 from ssl4eco_data.archives.items import readable_scenes, scene_of
 from ssl4eco_data.archives.modis import modis_series
 from ssl4eco_data.archives.s2_series import scene_series
-from ssl4eco_data.archives.sources import ItemSource, source_of
+from ssl4eco_data.archives.sources import Asking, ItemSource, source_of
+from ssl4eco_data.archives.transport import Timeouts
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import footprint_polygon
-from ssl4eco_data.patches import blue_quantile, mask_fractions, remove_offset
+from ssl4eco_data.patches import blue_quantile, haze_median, mask_fractions, remove_offset
 from ssl4eco_data.types import (
     Asset,
     Footprint,
     LocalPath,
     Location,
-    Parameters,
     PatchGrid,
     PatchStats,
     Scene,
@@ -38,7 +39,7 @@ from ssl4eco_data.types import (
 GRID_TOLERANCE_M = 1e-3
 
 
-class StacParameters(Parameters):
+class StacParameters(FlowParameters):
     """A STAC API or a catalogue file as the archive."""
 
     IMAGERY: ClassVar[tuple[str, ...]] = ("kind", "imagery", "collection")
@@ -68,15 +69,17 @@ class StacParameters(Parameters):
     )
     sign: Signing = Field(default="none", description="who signs links to files")
     blue_min_usable_fraction: float = Field(
-        default=0.8, ge=0, le=1, description="patches less clear than this are not measured in blue"
+        default=0.8, ge=0, le=1, description="patches less clear than this are not measured in blue and red"
     )
     threads: int = Field(default=4, ge=1, le=64, description="files read at a time by one call")
-    timeout_s: float = Field(default=60.0, gt=0, description="a request that takes longer is given up")
+    timeout_s: float = Field(
+        default=60.0, gt=0, description="a request that takes longer as a whole is given up"
+    )
     retries: int = Field(
         default=4, ge=0, lt=100, description="further attempts on throttling, server errors and time-outs"
     )
     retry_wait_s: float = Field(
-        default=1.0, ge=0, description="wait before the first further attempt; doubles each time"
+        default=1.0, ge=0, description="longest wait before the first further attempt; doubles each time"
     )
 
 
@@ -152,20 +155,28 @@ class StacArchive:
     def _access(self) -> Access:
         p = self.parameters
         return Access(
-            sign=p.sign, timeout_s=p.timeout_s, retries=p.retries, wait_s=p.retry_wait_s, threads=p.threads
+            sign=p.sign,
+            timeout_s=p.timeout_s,
+            retries=p.retries,
+            wait_s=p.retry_wait_s,
+            threads=p.threads,
+            limits=p.limits,
         )
 
     def _source(self, place: str) -> ItemSource:
         p = self.parameters
-        return source_of(place, timeout_s=p.timeout_s, retries=p.retries, wait_s=p.retry_wait_s)
+        timeouts = Timeouts(connect_s=p.connect_timeout_s, read_s=p.read_timeout_s, total_s=p.timeout_s)
+        asking = Asking(timeouts=timeouts, limits=p.limits, retries=p.retries, wait_s=p.retry_wait_s)
+        return source_of(place, asking)
 
     def _judge(self, scene: Scene, footprint: Footprint) -> PatchStats:
         here = scene.epsg == footprint.epsg
         scl = read_band(scene, footprint, "SCL", self._access) if here else np.zeros((1, 1), np.uint16)
         shares = mask_fractions(scl)
-        blue_q95 = float("nan")
+        blue_q95 = haze_q50 = float("nan")
         if here and shares.clear + shares.snow >= self.parameters.blue_min_usable_fraction:
-            blue_q95 = blue_quantile(read_band(scene, footprint, "B02", self._access), scl)
+            blue, red = (read_band(scene, footprint, band, self._access) for band in ("B02", "B04"))
+            blue_q95, haze_q50 = blue_quantile(blue, scl), haze_median(blue, red, scl)
         return PatchStats(
             scene_id=scene.scene_id,
             clear_fraction=shares.clear,
@@ -174,6 +185,7 @@ class StacArchive:
             cloud_fraction=shares.cloud,
             missing_fraction=shares.missing,
             blue_q95=blue_q95,
+            haze_q50=haze_q50,
         )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ssl4eco_data.bands import SCL_CLEAR, SCL_CLOUD, SCL_MISSING, SCL_SHADOW, SCL_SNOW
+from ssl4eco_data.bands import SCL_CLEAR, SCL_CLOUD, SCL_MISSING, SCL_SHADOW, SCL_SNOW, SCL_WATER
 from ssl4eco_data.patches.offset import DN_SCALE
 from ssl4eco_data.types import BoolArray, UInt16Array
 
@@ -46,6 +46,20 @@ def blue_quantile(blue: UInt16Array, scl: npt.NDArray[np.integer]) -> float:
     """
     ground = blue[(blue > 0) & ~_at_10m(np.isin(scl, (*SCL_MISSING, *SCL_SNOW)))]
     return float(np.quantile(ground, 0.95)) * DN_SCALE if ground.size else float("nan")
+
+
+def haze_median(blue: UInt16Array, red: UInt16Array, scl: npt.NDArray[np.integer]) -> float:
+    """The median of blue - red / 2 (reflectance) over pixels not missing, snow or water; NaN without any.
+
+    ``blue`` and ``red`` are corrected DN ``(2y, 2x)`` at 10 m with 0 = no data, ``scl`` ``(y, x)`` at 20 m.
+    Clear ground lies near one line in the blue-red plane, haze and cloud off it (Zhang et al. 2002,
+    doi:10.1016/S0034-4257(02)00034-2); the slope 0.5 is that of Fmask (Zhu and Woodcock 2012,
+    doi:10.1016/j.rse.2011.10.028). Water lies off the line too, so a flood must not count.
+    """
+    ground = (blue > 0) & (red > 0) & ~_at_10m(np.isin(scl, (*SCL_MISSING, *SCL_SNOW, *SCL_WATER)))
+    if not ground.any():
+        return float("nan")
+    return float(np.median(blue[ground].astype(np.float64) - 0.5 * red[ground])) * DN_SCALE
 
 
 def mean_ndvi(red: UInt16Array, nir: UInt16Array, scl: npt.NDArray[np.integer] | None = None) -> float:

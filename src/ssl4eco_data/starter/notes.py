@@ -86,6 +86,8 @@ def examples(config: Config) -> Mapping[str, Any]:
         "locations.strata": f"layers/Ecoregions2017.{'zip' if config.archive.kind == 'stac' else 'gpkg'}",
         "locations.tiles": "tiles.parquet",
         "weights.mountains": "mountains.gpkg",
+        "run.budget.max_requests": 1_000_000,
+        "run.budget.max_eecu_hours": 500.0,
     }
     if config.locations.allocation.n is not None:
         found["locations.allocation.cap"] = config.locations.allocation.n

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,8 +104,13 @@ class Handler(BaseHTTPRequestHandler):
         return self._error(404, f"no method {method}")
 
     def _misbehave(self, fault: str) -> None:
-        if fault.isdigit():
-            return self._error(int(fault), "injected")
+        status, _, wait = fault.partition(":")
+        if status.isdigit():
+            return self._error(int(status), "injected", {"Retry-After": wait} if wait else {})
+        if fault == "rate":
+            return self._error(403, "too fast", reason="rateLimitExceeded")
+        if fault == "drip":
+            return self._drip()
         if fault == "html":
             return self._send(200, b"<html>please sign in</html>", "text/html")
         self.send_response(200)
@@ -114,16 +120,35 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         return None
 
-    def _send(self, code: int, body: bytes, kind: str = "application/json") -> None:
+    def _drip(self) -> None:
+        """A byte now and then, for longer than anybody should wait."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        for _ in range(1000):
+            self.wfile.write(b"x")
+            self.wfile.flush()
+            time.sleep(0.05)
+
+    def _send(
+        self, code: int, body: bytes, kind: str = "application/json", headers: dict[str, str] | None = None
+    ) -> None:
         self.send_response(code)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def _error(self, code: int, message: str) -> None:
+    def _error(
+        self, code: int, message: str, headers: dict[str, str] | None = None, reason: str = ""
+    ) -> None:
         status = "RESOURCE_EXHAUSTED" if code == 429 else "INVALID_ARGUMENT"
-        self._send(code, json.dumps({"error": {"code": code, "message": message, "status": status}}).encode())
+        error: dict[str, Any] = {"code": code, "message": message, "status": status}
+        if reason:
+            error["errors"] = [{"reason": reason, "message": message}]
+        self._send(code, json.dumps({"error": error}).encode(), headers=headers)
 
 
 def _npy(image: Image, body: dict[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from ee_server import TOKEN, Server, serving
 from ee_world import MODIS_COLUMN, MODIS_PIXEL_M, MODIS_ROW, PIXEL_M, World, write_world
 from shapely.geometry import MultiPolygon, box
 
+from ssl4eco_data.archives import flow_control
 from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
 from ssl4eco_data.archives.earth_engine_images import scene_of
 from ssl4eco_data.bands import BANDS
@@ -63,10 +65,14 @@ def key_file(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def archive(server: Server, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EarthEngineArchive]:
-    monkeypatch.setattr("googleapiclient.http.time.sleep", lambda seconds: None)
+def archive(server: Server, key_file: Path) -> Iterator[EarthEngineArchive]:
     parameters = EarthEngineParameters(
-        project="p", service_account_key=str(key_file), url=server.url, retries=2, max_requests_in_flight=3
+        project="p",
+        service_account_key=str(key_file),
+        url=server.url,
+        retries=2,
+        retry_wait_s=0.0,
+        max_requests_in_flight=3,
     )
     server.requests.clear()
     yield EarthEngineArchive(parameters=parameters)
@@ -251,13 +257,34 @@ def test_an_endless_fault_is_a_transient_error_that_names_the_scene(archive, ser
     assert caught.value.transient
 
 
+def test_a_pause_that_the_service_asks_for_is_kept_and_all_is_counted(archive, server):
+    one = scene(archive, "31UDS", 2)
+    lane = flow_control.lane_of(server.url, archive.parameters.limits)
+    lane.drain()
+    server.faults += ["429:1", "500"]
+    begin = time.monotonic()
+    assert archive.read(one, INNER, ["B02"])["B02"].any()
+    assert time.monotonic() - begin >= 1
+    counted = lane.drain()
+    assert (counted.requests, counted.retries, counted.throttled) == (3, 2, 1)
+    assert counted.waited_s >= 1 and counted.received_bytes > 128 * 128 * 2
+
+
+def test_too_fast_is_no_refusal(archive, server):
+    one = scene(archive, "31UDS", 2)
+    server.faults.append("rate")
+    assert archive.read(one, INNER, ["B02"])["B02"].any()
+
+
 def test_html_instead_of_an_answer_is_transient(archive, server):
     one = scene(archive, "31UDS", 2)
     for request in (lambda: archive.read(one, INNER, ["B02"]), lambda: archive.search(AREA, *PERIOD)):
-        server.faults.append("html")
+        server.faults += ["html"] * 3
         with pytest.raises(ArchiveError, match="broken answer") as caught:
             request()
         assert caught.value.transient
+        server.faults.append("html")
+        assert request() is not None
 
 
 @pytest.mark.parametrize("fault", ["400", "403"])
@@ -290,6 +317,19 @@ def test_the_archive_pickles_and_shows_no_secret(archive, key_file):
     secret = json.loads(key_file.read_text())["private_key"].splitlines()[1]
     for text in (repr(again), str(pickle.dumps(archive))):
         assert TOKEN not in text and secret not in text
+
+
+def test_a_dripping_answer_is_given_up_in_time(archive, server):
+    one = scene(archive, "31UDS", 2)
+    ee.Reset()
+    hasty = archive.parameters.model_copy(update={"deadline_s": 0.5, "retries": 0})
+    begin = time.monotonic()
+    EarthEngineArchive(parameters=hasty).search(AREA, *PERIOD)
+    server.faults.append("drip")
+    with pytest.raises(ArchiveError, match="not finished within") as caught:
+        EarthEngineArchive(parameters=hasty).read(one, INNER, ["B02"])
+    assert caught.value.transient and time.monotonic() - begin < 4
+    ee.Reset()
 
 
 def test_a_broken_key_file_says_what_to_do_and_nothing_of_its_content(server, tmp_path):
