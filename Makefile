@@ -40,6 +40,7 @@ check: $(VENV)/.test ## format, lint, types, layers
 benchmark: $(VENV)/.test ## times and memory beside plain code and other libraries (minutes)
 	@$(BIN)/python -m benchmarks.locations
 	@$(BIN)/python -m benchmarks.phenology
+	@$(BIN)/python -m benchmarks.scenes
 
 phenology-report: $(VENV)/.dataset ## measure the accuracy of the phenology, write its page and figures (minutes)
 	@$(BIN)/python -m phenology_report

@@ -149,7 +149,7 @@ def test_judging_goes_on_where_ground_is_seen_until_a_missed_cloud_can_be_told()
     waiting = [make_candidate("summer", 2020, n, f"s{n}") for n in range(3, 9)]
     everyone = [*snowy, missed, *seen, *waiting]
     assert {c.scene.scene_id for c in to_judge(everyone, RULES)} == {"s3", "s4", "s5"}
-    assert to_judge(everyone, SceneRules(max_blue_excess=2.0)) == []
+    assert to_judge(everyone, SceneRules(second_opinion="record")) == []
     judged = with_stats(everyone, [make_stats(name) for name in ("s3", "s4", "s5")])
     assert to_judge(judged, RULES) == []
     assert chosen(judged)["summer"] == "s1"

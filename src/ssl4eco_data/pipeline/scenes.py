@@ -18,13 +18,19 @@ from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.outage import refuse_outage
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.scenes import (
+    MODEL_BANDS,
     Candidate,
     Choice,
+    CloudModel,
+    SceneRules,
     candidates_of,
     choose,
+    covered_fraction,
     explain,
+    load_cloud_model,
     to_judge,
     with_failures,
+    with_model,
     with_stats,
 )
 from ssl4eco_data.store import read_table, write_table
@@ -85,10 +91,11 @@ def _choose_for(
 ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
     rules = config.scenes
     candidates = candidates_of([s for s in scenes if s.epsg == location.footprint.epsg], windows, rules)
-    while pending := to_judge(candidates, rules):
-        judged = {c.scene.scene_id: c.scene for c in pending}
-        stats, failures = _judge(archive, list(judged.values()), location.footprint)
-        candidates = with_failures(with_stats(candidates, stats), failures)
+    model = load_cloud_model(rules.cloud_model) if rules.cloud_model else None
+    candidates = _judged(archive, candidates, location.footprint, rules)
+    while model and (scenes := _unseen(candidates, rules)):
+        seen = {s.scene_id: _ask(model, archive, s, location.footprint) for s in scenes}
+        candidates = _judged(archive, with_model(candidates, seen), location.footprint, rules)
     choices = choose(candidates, rules)
     named = {w.season for w in windows}
     missing = {
@@ -96,6 +103,33 @@ def _choose_for(
     }
     none = {s: Choice(season=s, candidate=None, reason="no_candidates") for s in named if s not in choices}
     return candidates, {**choices, **missing, **none}
+
+
+def _judged(
+    archive: Archive, candidates: list[Candidate], footprint: Footprint, rules: SceneRules
+) -> list[Candidate]:
+    """The candidates with all that a choice needs to know."""
+    while pending := to_judge(candidates, rules):
+        judged = {c.scene.scene_id: c.scene for c in pending}
+        stats, failures = _judge(archive, list(judged.values()), footprint)
+        candidates = with_failures(with_stats(candidates, stats), failures)
+    return candidates
+
+
+def _unseen(candidates: Sequence[Candidate], rules: SceneRules) -> list[Scene]:
+    """The scenes that would be chosen and that the cloud model has not looked at."""
+    chosen = [choice.candidate for choice in choose(candidates, rules).values() if choice.candidate]
+    return [c.scene for c in chosen if c.model_fraction is None]
+
+
+def _ask(model: CloudModel, archive: Archive, scene: Scene, footprint: Footprint) -> float:
+    """What the model says; a scene that cannot be read for good is left to the stage that cuts patches."""
+    try:
+        return covered_fraction(model, dict(archive.read(scene, footprint, MODEL_BANDS)))
+    except ArchiveError as error:
+        if error.transient:
+            raise
+        return float("nan")
 
 
 def _judge(

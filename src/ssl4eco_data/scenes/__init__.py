@@ -12,22 +12,28 @@ Stats kept from an earlier run go in through :func:`with_stats` first; then only
 is judged again.
 """
 
-from ssl4eco_data.scenes.candidates import Candidate, candidates_of, with_failures, with_stats
+from ssl4eco_data.scenes.candidates import Candidate, candidates_of, with_failures, with_model, with_stats
 from ssl4eco_data.scenes.choice import Choice, choose, to_judge
+from ssl4eco_data.scenes.cloud_model import MODEL_BANDS, CloudModel, covered_fraction, load_cloud_model
 from ssl4eco_data.scenes.explain import explain
 from ssl4eco_data.scenes.rules import SceneRules
 from ssl4eco_data.scenes.verdicts import Verdict, verdicts
 
 __all__ = [
+    "MODEL_BANDS",
     "Candidate",
     "Choice",
+    "CloudModel",
     "SceneRules",
     "Verdict",
     "candidates_of",
     "choose",
+    "covered_fraction",
     "explain",
+    "load_cloud_model",
     "to_judge",
     "verdicts",
     "with_failures",
+    "with_model",
     "with_stats",
 ]

@@ -16,6 +16,7 @@ class Candidate:
 
     ``days_from_middle`` counts whole UTC days from the middle of that year's window, negative before it.
     ``stats`` is None until the scene is judged on the patch; ``failure`` says why it never can be.
+    ``model_fraction`` is the share of the patch that a cloud model calls cloud or shadow, None unasked.
     """
 
     season: str
@@ -24,6 +25,7 @@ class Candidate:
     scene: Scene
     stats: PatchStats | None = None
     failure: str = ""
+    model_fraction: float | None = None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -66,6 +68,11 @@ def with_stats(candidates: Sequence[Candidate], stats: Iterable[PatchStats]) -> 
     if unknown:
         raise ValueError(f"with_stats got statistics of scenes that are no candidates: {', '.join(unknown)}")
     return [replace(c, stats=by_scene.get(c.scene.scene_id, c.stats)) for c in candidates]
+
+
+def with_model(candidates: Sequence[Candidate], fractions: Mapping[str, float]) -> list[Candidate]:
+    """The same candidates, those of the scenes in ``fractions`` (scene id -> share) seen by the model."""
+    return [replace(c, model_fraction=fractions.get(c.scene.scene_id, c.model_fraction)) for c in candidates]
 
 
 def with_failures(candidates: Sequence[Candidate], failures: Mapping[str, str]) -> list[Candidate]:

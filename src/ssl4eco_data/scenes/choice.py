@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 
 from ssl4eco_data.scenes.candidates import Candidate, distance, in_order
 from ssl4eco_data.scenes.rules import SceneRules
-from ssl4eco_data.scenes.verdicts import Verdict, blue_evidence, verdicts
+from ssl4eco_data.scenes.second_opinion import blue_evidence
+from ssl4eco_data.scenes.verdicts import Verdict, verdicts
 
 _OTHER_YEAR = 10**6
 _UNSERVED = 10**8
@@ -87,14 +88,14 @@ def to_judge(candidates: Sequence[Candidate], rules: SceneRules) -> list[Candida
 
 
 def _short_of_evidence(open_: Sequence[Candidate], rules: SceneRules) -> set[str]:
-    """The snow-free seasons of a location whose typical blue level is not known yet, if more can be asked.
+    """The snow-free seasons of a location whose usual levels are not known yet, if more can be asked.
 
     Under a long winter only one season may show the ground, and its few clear dates alone cannot tell
     that one of them is a missed cloud.
     """
     usable = [c for c in open_ if c.stats]
     speaking = blue_evidence(usable, rules)
-    if not rules.tests_blue or len(speaking) >= rules.min_blue_scenes:
+    if rules.second_opinion == "record" or len(speaking) >= rules.min_blue_scenes:
         return set()
     seasons = {c.season for c in usable if c.scene.scene_id in speaking}
     return seasons & {c.season for c in open_ if c.stats is None}

@@ -10,7 +10,7 @@ import pandas as pd
 from ssl4eco_data.scenes.candidates import Candidate, in_order
 from ssl4eco_data.scenes.choice import Choice
 from ssl4eco_data.scenes.rules import SceneRules
-from ssl4eco_data.scenes.verdicts import verdicts
+from ssl4eco_data.scenes.verdicts import verdicts_and_opinions
 
 _STATS = (
     "clear_fraction",
@@ -19,6 +19,7 @@ _STATS = (
     "cloud_fraction",
     "missing_fraction",
     "blue_q95",
+    "haze_q50",
 )
 _DTYPES: Mapping[str, str] = {
     "season": "str",
@@ -31,7 +32,8 @@ _DTYPES: Mapping[str, str] = {
     "scene_cloud_fraction": "float64",
     "sun_elevation_deg": "float64",
     "judged": "bool",
-    **dict.fromkeys(_STATS, "float64"),
+    **dict.fromkeys((*_STATS, "model_fraction"), "float64"),
+    "second_opinion": "str",
     "verdict": "str",
     "failure": "str",
 }
@@ -46,15 +48,15 @@ def explain(candidates: Sequence[Candidate], rules: SceneRules, choice: Mapping[
     ordered = in_order(candidates, rules)
     chosen = {c.candidate.key for c in choice.values() if c.candidate}
     rows = [
-        _row(candidate, "chosen" if candidate.key in chosen else verdict)
-        for candidate, verdict in zip(ordered, verdicts(ordered, rules), strict=True)
+        _row(candidate, "chosen" if candidate.key in chosen else verdict, opinion or "")
+        for candidate, (verdict, opinion) in zip(ordered, verdicts_and_opinions(ordered, rules), strict=True)
     ]
     frame = pd.DataFrame(rows, columns=list(_DTYPES))
     frame["time"] = pd.to_datetime(frame["time"], utc=True)
     return frame.astype(dict(_DTYPES))
 
 
-def _row(candidate: Candidate, verdict: str) -> dict[str, object]:
+def _row(candidate: Candidate, verdict: str, opinion: str) -> dict[str, object]:
     scene, stats = candidate.scene, candidate.stats
     return {
         "season": candidate.season,
@@ -68,6 +70,8 @@ def _row(candidate: Candidate, verdict: str) -> dict[str, object]:
         "sun_elevation_deg": scene.sun_elevation_deg,
         "judged": stats is not None,
         **{name: getattr(stats, name) if stats else math.nan for name in _STATS},
+        "model_fraction": math.nan if candidate.model_fraction is None else candidate.model_fraction,
+        "second_opinion": opinion,
         "verdict": verdict,
         "failure": candidate.failure,
     }

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from ssl4eco_data.types import Parameters
 
-_NO_TEST = 2.0
-
 
 class SceneRules(Parameters):
     """Which scenes may serve a season, and which of them does."""
@@ -34,13 +32,22 @@ class SceneRules(Parameters):
     year_policy: Literal["any", "prefer_same", "require_same"] = Field(
         default="any", description="whether the seasons of a location come from one year"
     )
+    second_opinion: Literal["reject", "record"] = Field(
+        default="reject",
+        description="scenes that the location's own other dates contradict are rejected, or only marked",
+    )
     max_blue_excess: float = Field(
         default=0.06,
         gt=0,
-        description="blue reflectance over the location's typical level that means cloud; 2 tests nothing",
+        description="blue reflectance (bright end) over the location's usual level that means cloud",
+    )
+    max_haze_excess: float = Field(
+        default=0.0175,
+        gt=0,
+        description="blue minus half of red (median) over the location's usual level that means a veil",
     )
     min_blue_scenes: int = Field(
-        default=4, ge=1, description="clear scenes of a location needed to know its typical blue level"
+        default=4, ge=1, description="clear scenes of a location needed to know its usual levels"
     )
     max_tested_snow_fraction: float = Field(
         default=0.05,
@@ -48,13 +55,19 @@ class SceneRules(Parameters):
         le=1,
         description="snowier patches are bright for a good reason: blue is not tested",
     )
+    snow_reach_days: int = Field(
+        default=30,
+        ge=0,
+        le=183,
+        description="within so many days of the year of a snowy scene brightness may be snow, not cloud",
+    )
     lone_snow: Literal["doubt", "keep"] = Field(
         default="doubt",
         description="snow that no other clear scene of the season shows is taken for a cloud, or kept",
     )
+    cloud_model: str = Field(
+        default="",
+        description="package.module:function that looks for clouds on the patches chosen, such as "
+        "omnicloudmask:predict_from_array; empty: none",
+    )
     min_seasons: int = Field(default=2, ge=0, description="a location with fewer seasons is dropped")
-
-    @property
-    def tests_blue(self) -> bool:
-        """Whether the second opinion on clouds is asked: no reflectance is 2 above another."""
-        return self.max_blue_excess < _NO_TEST
