@@ -24,14 +24,15 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from ssl4eco_data.archives.flow_control import drain
 from ssl4eco_data.config import Config, load
-from ssl4eco_data.errors import ConfigError, Ssl4ecoError
+from ssl4eco_data.errors import ConfigError, PausedError, Ssl4ecoError
 from ssl4eco_data.pipeline import (
     STAGES,
     Bar,
-    Mark,
     Result,
     Stage,
     Work,
@@ -48,6 +49,8 @@ from ssl4eco_data.pipeline import (
 
 INTERRUPTED = threading.Event()
 CONNECT_TIMEOUT_S = 15
+PAUSED = 3
+"""Exit code of a run whose budget is spent."""
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -62,16 +65,15 @@ def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
 
 
 @task(name="block", task_run_name="{stage_name}-{work.block}", cache_policy=NO_CACHE, persist_result=False)
-def do_block(config: Config, stage_name: str, work: Work) -> Mark:
-    """One block of one stage."""
-    return execute(config, stage_named(stage_name), work)
+def do_block(config: Config, stage_name: str, work: Work) -> Result:
+    """One block of one stage, with what its process counted of the archive's traffic."""
+    mark = execute(config, stage_named(stage_name), work)
+    return Result(work=work, mark=mark, traffic=drain())
 
 
-def _result(work: Work, future: PrefectFuture[Mark]) -> Result:
+def _result(work: Work, future: PrefectFuture[Result]) -> Result:
     outcome = future.result(raise_on_failure=False)
-    if isinstance(outcome, BaseException):
-        return Result(work=work, error=describe(outcome))
-    return Result(work=work, mark=outcome)
+    return Result(work=work, error=describe(outcome)) if isinstance(outcome, BaseException) else outcome
 
 
 def _spread(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
@@ -88,13 +90,13 @@ def _spread(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
     return [_result(work, future) for future, work in futures.items()]
 
 
-def _stage_flow(stage: Stage) -> Flow[[str], list[Result]]:
+def _stage_flow(stage: Stage) -> Flow[..., list[Result]]:
     """The sub-flow of one stage; it runs alone, too."""
 
     @flow(name=f"ssl4eco-{stage.name}", description=stage.run.__doc__, validate_parameters=False)
-    def stage_flow(config_path: str) -> list[Result]:
+    def stage_flow(config_path: str, most: int | None = None) -> list[Result]:
         config = load(Path(config_path))
-        results = _spread(config, stage, pending(config, stage))
+        results = _spread(config, stage, pending(config, stage)[:most])
         rows = [
             {"block": r.work.block, "error": r.error} | dict(r.mark.counts if r.mark else {}) for r in results
         ]
@@ -122,38 +124,48 @@ def task_runner(config: Config) -> Iterator[TaskRunner[Any]]:
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     if kind != "dask":
-        _refuse_absent(kind)
+        _refuse_unfit(kind, config.run.workers)
         yield DaskTaskRunner(address=kind)
         return
     with LocalCluster(n_workers=config.run.workers, threads_per_worker=1, dashboard_address=None) as cluster:
         yield DaskTaskRunner(address=cluster.scheduler_address)
 
 
-def _refuse_absent(address: str) -> None:
+def _refuse_unfit(address: str, workers: int) -> None:
+    """Each worker process takes its share of the archive's limits, so there may not be more than said."""
     from distributed import Client
 
     try:
-        Client(address, timeout=CONNECT_TIMEOUT_S).close()
+        with Client(address, timeout=CONNECT_TIMEOUT_S) as client:
+            found = len(client.nthreads())
     except OSError as error:
         raise ConfigError(
             f"run.task_runner = {address!r}: no Dask scheduler answers within {CONNECT_TIMEOUT_S} s: {error}"
         ) from None
+    if found > workers:
+        raise ConfigError(
+            f"run.task_runner = {address!r} has {found} workers, which share the archive's limits by "
+            f"run.workers = {workers}: set run.workers = {found}"
+        )
 
 
 @flow(name="ssl4eco-dataset", validate_parameters=False)
-def build_dataset(config_path: str) -> str:
-    """Build or continue the dataset of a configuration; returns the path of its page."""
+def build_dataset(config_path: str) -> str | State[None]:
+    """Build or continue the dataset of a configuration; returns the path of its page, or a state Paused."""
     config = load(Path(config_path))
     prepare_archive(config)
     with task_runner(config) as runner:
 
-        def run_stage(_config: Config, stage: Stage, _todo: Sequence[Work]) -> Sequence[Result]:
-            results = STAGE_FLOWS[stage.name].with_options(task_runner=runner)(config_path)
+        def run_stage(_config: Config, stage: Stage, todo: Sequence[Work]) -> Sequence[Result]:
+            results = STAGE_FLOWS[stage.name].with_options(task_runner=runner)(config_path, len(todo))
             if INTERRUPTED.is_set():  # Prefect drops an interrupt that meets a sub-flow at its very end
                 raise KeyboardInterrupt
             return results
 
-        record = build(config, run_stage)
+        try:
+            record = build(config, run_stage)
+        except PausedError as pause:
+            return Completed(name="Paused", message=str(pause))
     summary = summarise_dataset(config, record)
     create_markdown_artifact(summary.markdown(), key="ssl4eco-dataset", description=config.dataset.title)
     summary.show()
@@ -187,7 +199,11 @@ def main(arguments: Sequence[str]) -> int:
         else:
             signal.signal(signal.SIGINT, _interrupt)
             with temporary_settings({PREFECT_API_URL: start_server()}):
-                build_dataset(arguments[0])
+                state = build_dataset(arguments[0], return_state=True)
+                state.result()
+            if state.name == "Paused":
+                print(f"paused: {state.message}", file=sys.stderr)
+                return PAUSED
     except (Ssl4ecoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

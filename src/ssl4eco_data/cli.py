@@ -1,6 +1,6 @@
 """The command line: ``ssl4eco build CONFIG`` and what looks at a finished dataset.
 
-Exit codes: 0 done, 1 failed with a readable message, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 failed with a readable message, 2 wrong usage, 3 paused, 130 interrupted.
 Commands that build import the ``build`` extra when called, so that a light installation can read and check.
 """
 
@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ssl4eco_data.errors import Ssl4ecoError
+from ssl4eco_data.errors import PausedError, Ssl4ecoError
 
 app = typer.Typer(
     name="ssl4eco",
@@ -38,6 +38,9 @@ def _readable() -> Iterator[None]:
     """Errors of ours, and a missing extra, become one message and exit code 1."""
     try:
         yield
+    except PausedError as pause:
+        print(f"paused: {pause}", file=sys.stderr)
+        raise typer.Exit(3) from None
     except Ssl4ecoError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -60,10 +63,10 @@ def _wrong_usage(message: str) -> NoReturn:
     raise typer.Exit(2) from None
 
 
-def _need_folder(to: Path) -> None:
+def _need_folder(to: Path, option: str = "--to") -> None:
     """Before anything is asked for, so that no work is lost."""
     if not to.absolute().parent.is_dir():
-        _wrong_usage(f"--to {to} lies in no folder that is there")
+        _wrong_usage(f"{option} {to} lies in no folder that is there")
 
 
 def _version(asked: bool) -> None:
@@ -335,6 +338,82 @@ def validate(
         if to is not None:
             pipeline.pairs_table(validation).to_csv(to, index=False, float_format="%.3f")
             out.print(f"pairs    {to}", markup=False)
+
+
+@app.command()
+def explain(
+    dataset: DatasetPath,
+    location: Annotated[str, typer.Argument(metavar="LOCATION", help="location_id, e.g. 199U_1099R")],
+    season: Annotated[str, typer.Option(metavar="NAME", help="this season only")] = "",
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV to write: every candidate, every column")
+    ] = None,
+) -> None:
+    """Every candidate of every season of a location: its scores, and why it was chosen or not.
+
+    Example: ssl4eco explain data/alps 199U_1099R --season summer --csv candidates.csv
+    """
+    if csv is not None:
+        _need_folder(csv, "--csv")
+        if csv.exists():
+            _wrong_usage(f"--csv {csv} is there already; nothing is overwritten")
+    with _readable():
+        from ssl4eco_data.pipeline.explanation import explained, show_candidates
+
+        candidates, choices = explained(dataset, location, season)
+        out.print(show_candidates(candidates, choices, out.width), soft_wrap=False)
+        if csv is not None:
+            candidates.to_csv(csv, index=False)
+            out.print(f"csv      {csv}", markup=False)
+
+
+@app.command()
+def plan(
+    config: ConfigPath,
+    pilot: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="run N locations for real in a temporary place, and measure"),
+    ] = None,
+) -> None:
+    """What a run would take: requests, bytes, hours, disk; without --pilot the archive is asked nothing.
+
+    Example: ssl4eco plan alps.toml, or ssl4eco plan alps.toml --pilot 20
+    """
+    with _readable():
+        from ssl4eco_data.config import load
+        from ssl4eco_data.pipeline import planning, require_archive
+
+        loaded = load(config)
+        places = planning.located(loaded)
+        estimates = [planning.estimate(loaded, places, judge) for judge in planning.JUDGES]
+        out.print(planning.show_plan(loaded, estimates), soft_wrap=False)
+        out.print(planning.show_assumptions(loaded), soft_wrap=False)
+        if pilot is not None:
+            from ssl4eco_data.pipeline.pilot import run_pilot, show_pilot
+
+            require_archive(loaded)
+            measured = run_pilot(loaded, places, pilot)
+            assumed = planning.estimate(loaded, places, loaded.scenes.judge, from_nothing=True)
+            out.print(show_pilot(loaded, measured, assumed), soft_wrap=False)
+
+
+@app.command()
+def doctor(config: ConfigPath) -> None:
+    """Try what a build needs: credentials, archive, write access, disk, versions; each failure has its fix.
+
+    Example: ssl4eco doctor alps.toml
+    """
+    with _readable():
+        from ssl4eco_data.pipeline.doctor import describe_check, examine
+
+        failed = 0
+        for check in examine(config):
+            failed += check.state == "failed"
+            for line in describe_check(check, out.width):
+                out.print(line, markup=False)
+        if failed:
+            print(f"error: {failed} of these must be mended before a build", file=sys.stderr)
+            raise typer.Exit(1)
 
 
 @app.command(name="fetch-layer")

@@ -25,6 +25,7 @@ from ssl4eco_data.bands import REFLECTANCE_BANDS
 from ssl4eco_data.errors import ConfigError
 from ssl4eco_data.locations import LocationParameters, WeightParameters
 from ssl4eco_data.phenology import PhenologyParameters
+from ssl4eco_data.redaction import redacted
 from ssl4eco_data.scenes import SceneRules
 from ssl4eco_data.simulate import SimulationParameters
 from ssl4eco_data.store import StoreParameters
@@ -102,6 +103,46 @@ class PatchParameters(Parameters):
         return 10.0 * self.size_px
 
 
+class BudgetParameters(Parameters):
+    """What one run may take from the archive; when it is spent, the run pauses and the next goes on."""
+
+    max_requests: int | None = Field(default=None, ge=1, description="requests of one run; no limit without")
+    max_eecu_hours: float | None = Field(
+        default=None, gt=0, description="Earth Engine's compute of one run, EECU-hours; no limit without"
+    )
+
+
+class PlanParameters(Parameters):
+    """What `ssl4eco plan` and the budget assume about an archive; none of it changes the data."""
+
+    images_per_year: float = Field(
+        default=110.0, gt=0, description="images of a place in a year: 73 passes, more where swaths overlap"
+    )
+    clear_tile_share: float = Field(
+        default=0.35, gt=0, le=1, description="share of the images below scenes.max_scene_cloud_fraction"
+    )
+    usable_share: float = Field(
+        default=0.7, gt=0, le=1, description="share of the judged images that are usable on the patch"
+    )
+    served_share: float = Field(default=0.95, gt=0, le=1, description="share of the seasons that get a scene")
+    block_px: int = Field(default=1024, ge=16, description="side of a file's internal blocks, pixels")
+    block_share: float = Field(
+        default=0.65, gt=0, description="bytes of a compressed block by bytes of its pixels"
+    )
+    mask_share: float = Field(default=0.08, gt=0, description="the same for scene masks (SCL)")
+    header_kb: float = Field(default=32.0, ge=0, description="fetched to open a file, kB")
+    item_kb: float = Field(default=20.0, ge=0, description="one image in the answer to a search, kB")
+    stored_share: float = Field(
+        default=0.6, gt=0, description="bytes kept by bytes of the pixels, compressed without loss"
+    )
+    tables_kb: float = Field(default=60.0, ge=0, description="tables and dates kept per location, kB")
+    mbit_per_s: float = Field(default=200.0, gt=0, description="rate of the connection, Mbit/s")
+    requests_per_s: float = Field(default=20.0, gt=0, description="requests answered per second")
+    eecu_s_per_layer: float = Field(
+        default=0.05, gt=0, description="Earth Engine's compute per band of an image read, EECU-seconds"
+    )
+
+
 class RunParameters(Parameters):
     """How the work is spread; none of it changes the data."""
 
@@ -110,9 +151,15 @@ class RunParameters(Parameters):
         pattern=r"^(threads|dask|(tcp|tls|ws|wss|ucx|inproc)://.+)$",
         description="'threads', 'dask' (a local cluster), or the address of a running Dask scheduler",
     )
-    workers: int = Field(default=2, ge=1, le=1024, description="blocks worked on at a time")
+    workers: int = Field(
+        default=2,
+        ge=1,
+        le=1024,
+        description="blocks worked on at a time; with Dask, the number of its worker processes",
+    )
     retries: int = Field(default=2, ge=0, le=20, description="times a failed block is tried again")
     retry_delay_s: float = Field(default=10.0, ge=0, description="seconds before a block is tried again")
+    budget: BudgetParameters = Field(default_factory=BudgetParameters)
 
 
 class Config(Parameters):
@@ -128,6 +175,7 @@ class Config(Parameters):
     store: StoreParameters = Field(default_factory=StoreParameters)
     weights: WeightParameters = Field(default_factory=WeightParameters)
     run: RunParameters = Field(default_factory=RunParameters)
+    plan: PlanParameters = Field(default_factory=PlanParameters)
     simulate: SimulateParameters | None = None
 
     @model_validator(mode="after")
@@ -139,12 +187,22 @@ class Config(Parameters):
             )
         return self
 
+    @model_validator(mode="after")
+    def _archive_shared(self) -> Self:
+        self.archive.share(self.processes)
+        return self
+
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def root(self) -> Path:
         """The dataset's folder."""
         return Path(self.dataset.root)
+
+    @property
+    def processes(self) -> int:
+        """Processes that ask the archive at the same time: Dask workers, else this one alone."""
+        return 1 if self.run.task_runner == "threads" else self.run.workers
 
     @property
     def seasons(self) -> tuple[str, ...]:
@@ -169,8 +227,8 @@ class Config(Parameters):
         return self._written.get(section)
 
     def to_toml(self) -> str:
-        """The configuration that determines the data (no ``dataset.root``, no ``[run]``), as TOML."""
-        kept = {k: v for k, v in self._written.items() if k != "run"}
+        """What determines the data (no ``dataset.root``, ``[run]`` and ``[plan]``), as TOML."""
+        kept = {k: v for k, v in self._written.items() if k not in ("run", "plan")}
         kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k != "root"}
         return tomli_w.dumps(kept)
 
@@ -206,7 +264,7 @@ def parse(text: str, path: Path, *, with_files: bool = True) -> Config:
         raise ConfigError(
             f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)
         ) from None
-    config._written = as_written.model_dump(exclude_none=True)
+    config._written = _without_secrets(as_written.model_dump(exclude_none=True))
     if with_files:
         _check_files(config, path)
     return config
@@ -217,6 +275,15 @@ def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _with_tuples(item) for key, item in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def _without_secrets(value: Any) -> Any:
+    """Links without passwords and tokens: they go into the dataset, and new ones make no block stale."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_without_secrets, value))
+    return redacted(value) if isinstance(value, str) and "://" in value else value
 
 
 def _first_causes(errors: Sequence[Any]) -> list[Any]:

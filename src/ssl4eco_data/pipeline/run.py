@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,11 +22,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
+from ssl4eco_data.archives.flow_control import add_traffic, drain
+from ssl4eco_data.archives.window import Traffic
 from ssl4eco_data.config import Config
-from ssl4eco_data.errors import ArchiveError, ConfigError, Ssl4ecoError, StoreError
+from ssl4eco_data.errors import ArchiveError, ConfigError, PausedError, Ssl4ecoError, StoreError
+from ssl4eco_data.pipeline.budget import Budget
 from ssl4eco_data.pipeline.display import Bar
 from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
+from ssl4eco_data.redaction import redacted
 from ssl4eco_data.store import Ledger, Mark, clean_temporary, write_atomic
 
 _MISTAKE = f"{ConfigError.__name__}: "
@@ -36,11 +40,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How one block ended: its mark, or the error that is left after all retries."""
+    """How one block ended: its mark, or the error that is left after all retries.
+
+    ``traffic`` is what another process counted, by server; this process's own is taken by :func:`build`.
+    """
 
     work: Work
     mark: Mark | None = None
     error: str = ""
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
 
 
 RunStage = Callable[[Config, Stage, Sequence[Work]], Sequence[Result]]
@@ -57,14 +65,18 @@ class RunRecord:
     started: datetime
     stages: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, stage: Stage, results: Sequence[Result], seconds: float) -> None:
-        """Note one stage's results."""
+    def add(
+        self, stage: Stage, results: Sequence[Result], seconds: float, here: Mapping[str, Traffic]
+    ) -> None:
+        """Note one stage's results; ``here`` is the traffic of this process."""
+        traffic = add_traffic([here, *(r.traffic for r in results)])
         self.stages.append(
             {
                 "stage": stage.name,
                 "blocks": len(results),
                 "seconds": round(seconds, 3),
                 "counts": add_counts([r.mark for r in results if r.mark]),
+                "traffic": {server: asdict(counted) for server, counted in traffic.items()},
                 "failures": [{"block": r.work.block, "error": r.error} for r in results if r.error],
             }
         )
@@ -114,19 +126,20 @@ def build(
     """Do every pending block of every stage in order up to ``until``, and return what was done.
 
     Raises :class:`BuildError` after the first stage with failed blocks, naming them and the way on; what
-    is done stays done, and the same command continues there. An unknown stage is a ``ConfigError``.
+    is done stays done, and the same command continues there. Raises :class:`~ssl4eco_data.errors.PausedError`
+    when ``run.budget`` is spent. An unknown stage is a ``ConfigError``.
     """
     root, wanted = config.root, _stages_until(until)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make dataset.root {root}: {error.strerror}; choose another root") from error
-    record = RunRecord(started=clock())
+    record, budget = RunRecord(started=clock()), Budget(config)
     with _alone(root):
         clean_temporary(root)
         try:
             for stage in wanted:
-                _do_stage(config, stage, run_stage, record)
+                _do_stage(config, stage, run_stage, record, budget)
                 if stage.name == "check":
                     record.write(root, clock())
         finally:
@@ -154,14 +167,39 @@ def _alone(root: Path) -> Iterator[None]:
         raise BuildError(f"another build works on {root}; wait for it or stop it, then try again") from None
 
 
-def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunRecord) -> None:
+def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunRecord, budget: Budget) -> None:
     drop_surplus(config, stage)
     todo = pending(config, stage)
     if not todo:
         return
     start = perf_counter()
-    results = run_stage(config, stage, todo)
-    record.add(stage, results, perf_counter() - start)
+    results, here = _do_batches(config, stage, run_stage, todo, budget)
+    if results:
+        record.add(stage, results, perf_counter() - start, here)
+    _raise_failed(stage, results)
+    if len(results) < len(todo):
+        raise PausedError(budget.message(stage.name, len(todo) - len(results)))
+
+
+def _do_batches(
+    config: Config, stage: Stage, run_stage: RunStage, todo: Sequence[Work], budget: Budget
+) -> tuple[list[Result], Mapping[str, Traffic]]:
+    """(results of the blocks that the budget allows, traffic of this process); ends early at a failure."""
+    results: list[Result] = []
+    here: Mapping[str, Traffic] = {}
+    drain()
+    while batch := budget.affordable(stage.name, todo[len(results) :]):
+        done = run_stage(config, stage, batch)
+        news = drain()
+        budget.spend(stage.name, batch, add_traffic([news, *(r.traffic for r in done)]))
+        here = add_traffic([here, news])
+        results += done
+        if len(results) == len(todo) or any(r.error for r in done):
+            break
+    return results, here
+
+
+def _raise_failed(stage: Stage, results: Sequence[Result]) -> None:
     failed = [r for r in results if r.error]
     if len(results) == 1 and failed and failed[0].error.startswith(_MISTAKE):
         raise ConfigError(failed[0].error.removeprefix(_MISTAKE))
@@ -187,20 +225,22 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, ArchiveError) and error.transient
 
 
+def attempt(config: Config, stage: Stage, work: Work) -> Result:
+    """One block done, tried again after transient failures; raises the last of them, and any other."""
+    retrying = Retrying(
+        retry=retry_if_exception(is_transient),
+        stop=stop_after_attempt(config.run.retries + 1),
+        wait=wait_fixed(config.run.retry_delay_s),
+        reraise=True,
+    )
+    return Result(work=work, mark=retrying(execute, config, stage, work))
+
+
 def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
     """Do the blocks in threads of this process; Ctrl-C leaves the running ones and starts no more."""
 
-    def one(work: Work) -> Result:
-        retrying = Retrying(
-            retry=retry_if_exception(is_transient),
-            stop=stop_after_attempt(config.run.retries + 1),
-            wait=wait_fixed(config.run.retry_delay_s),
-            reraise=True,
-        )
-        return Result(work=work, mark=retrying(execute, config, stage, work))
-
     with Bar(stage.title, len(todo), stage.unit) as bar, _pool(config.run.workers) as pool:
-        futures = [pool.submit(one, work) for work in todo]
+        futures = [pool.submit(attempt, config, stage, work) for work in todo]
         for future in as_completed(futures):
             bar.advance(failed=future.exception() is not None)
     return [_result(work, future) for work, future in zip(todo, futures, strict=True)]
@@ -208,16 +248,19 @@ def run_in_threads(config: Config, stage: Stage, todo: Sequence[Work]) -> list[R
 
 def _result(work: Work, future: Future[Result]) -> Result:
     error = future.exception()
-    if error is None:
-        return future.result()
+    return future.result() if error is None else failure(work, error)
+
+
+def failure(work: Work, error: BaseException) -> Result:
+    """The result of a block that failed; what is no error of ours is logged with its traceback."""
     if not isinstance(error, (Ssl4ecoError, OSError)):
         logger.error("stage %s, block %d", work.stage, work.block, exc_info=error)
     return Result(work=work, error=describe(error))
 
 
 def describe(error: BaseException) -> str:
-    """One line for people."""
-    return f"{type(error).__name__}: {error}"
+    """One line for people, without secrets."""
+    return redacted(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.locations import COLUMNS, PointSource, locations_of, sample_locations, sampling_weights
 from ssl4eco_data.phenology import derive_cycles, fill_windows, summarise
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.judged import remembering
 from ssl4eco_data.pipeline.patches import cut_patches, layout
 from ssl4eco_data.pipeline.scenes import choose_scenes
 from ssl4eco_data.pipeline.stage import CLOSING, Outcome, Stage
+from ssl4eco_data.redaction import redact_logs
 from ssl4eco_data.report import write_report
 from ssl4eco_data.store import (
     Ledger,
@@ -36,10 +38,12 @@ from ssl4eco_data.store import (
 
 
 def open_archive(config: Config) -> Archive:
-    """The archive of the configuration; it connects when first asked."""
-    if isinstance(config.archive, EarthEngineParameters):
-        return EarthEngineArchive(config.archive)
-    return StacArchive(config.archive)
+    """The archive with this process's share of its limits; it connects when first asked."""
+    redact_logs()
+    archive = config.archive.share(config.processes)
+    if isinstance(archive, EarthEngineParameters):
+        return EarthEngineArchive(archive)
+    return StacArchive(archive)
 
 
 def _once(_config: Config) -> Sequence[int]:
@@ -128,7 +132,9 @@ def _fill(config: Config, _block: int) -> Outcome:
 
 def _choose(config: Config, block: int) -> Outcome:
     """Judge the candidates of a block on their patches and choose one scene per season."""
-    return choose_scenes(config, open_archive(config), block)
+    basis = (_judged(config), stage_named("scenes").version)
+    with remembering(open_archive(config), config.root, block, *basis) as archive:
+        return choose_scenes(config, archive, block)
 
 
 def _lay_out(config: Config, _block: int) -> Outcome:
@@ -189,6 +195,11 @@ def _archive(config: Config, fields: Sequence[str]) -> Any:
     written = config.written("archive")
     earth = config.written("simulate")["earth"] if config.simulate else None
     return [{name: written.get(name) for name in fields}, earth]
+
+
+def _judged(config: Config) -> list[Any]:
+    """What of the archive decides the candidates and their scores."""
+    return [_archive(config, config.archive.JUDGED), _content(config.archive.imagery)]
 
 
 def _content(place: str) -> Any:
@@ -286,14 +297,13 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="scenes",
-        version=1,
+        version=2,
         title="scenes",
         unit="blocks",
         parameters=lambda c: [
             c.written("scenes"),
             c.period.imagery,
-            _archive(c, c.archive.JUDGED),
-            _content(c.archive.imagery),
+            *_judged(c),
         ],
         blocks=tables.blocks,
         inputs=lambda c, b: [

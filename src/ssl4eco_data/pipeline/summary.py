@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
+from ssl4eco_data.archives.flow_control import add_traffic
+from ssl4eco_data.archives.window import Traffic
 from ssl4eco_data.config import Config
 from ssl4eco_data.locations import GridSource, split_for_area
 from ssl4eco_data.pipeline import tables
@@ -147,6 +149,7 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
     else:
         facts.append(("this run", f"{sum(s['seconds'] for s in record.stages):.1f} s"))
         facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {s['blocks']} blocks") for s in record.stages]
+        facts += _traffic(record)
     return Summary(
         title=config.dataset.title,
         facts=tuple(facts),
@@ -155,6 +158,30 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
         page=root / "report" / "index.html",
         root=root,
     )
+
+
+def _traffic(record: RunRecord) -> list[tuple[str, str]]:
+    """What went between the run and each server."""
+    stages = [
+        {server: Traffic(**counted) for server, counted in stage["traffic"].items()}
+        for stage in record.stages
+    ]
+    return [(f"  from {server}", _said(counted)) for server, counted in add_traffic(stages).items()]
+
+
+def _said(counted: Traffic) -> str:
+    """``1,234 requests, 5.6 MB``, and what went wrong where something did."""
+    trouble = {
+        "tried again": counted.retries,
+        "throttled": counted.throttled,
+        "given up for now": counted.transient,
+        "unreadable": counted.permanent,
+    }
+    parts = [f"{counted.requests:,} requests"]
+    parts += [_size(counted.received_bytes)] * (counted.received_bytes > 0)
+    parts += [f"{number:,} {name}" for name, number in trouble.items() if number]
+    parts += [f"{counted.waited_s:.1f} s waited"] * (counted.waited_s >= 0.05)
+    return ", ".join(parts)
 
 
 def _coverage(

@@ -1,0 +1,16 @@
+"""A cluster with more workers than the configuration says would ask the archive too much."""
+
+from __future__ import annotations
+
+import pytest
+from distributed import LocalCluster
+
+from flows import dataset
+from ssl4eco_data.errors import ConfigError
+
+
+def test_more_workers_than_said_are_refused() -> None:
+    with LocalCluster(n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        dataset._refuse_unfit(cluster.scheduler_address, 3)
+        with pytest.raises(ConfigError, match=r"has 3 workers.*set run\.workers = 3"):
+            dataset._refuse_unfit(cluster.scheduler_address, 2)
