@@ -41,6 +41,7 @@ benchmark: $(VENV)/.test ## times and memory beside plain code and other librari
 	@$(BIN)/python -m benchmarks.locations
 	@$(BIN)/python -m benchmarks.phenology
 	@$(BIN)/python -m benchmarks.scenes
+	@$(BIN)/python -m benchmarks.reading
 
 phenology-report: $(VENV)/.dataset ## measure the accuracy of the phenology, write its page and figures (minutes)
 	@$(BIN)/python -m phenology_report

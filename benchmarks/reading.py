@@ -23,7 +23,7 @@ from benchmarks.measure import ROOT, machine
 from benchmarks.reading_data import NORTH_M, TILE_M, WEST_M, write_files
 from benchmarks.reading_work import PATCH_M, WAYS, Job, Place
 
-PACKAGES = ("ssl4eco-data", "numpy", "rasterio", "isal", "requests", "urllib3")
+PACKAGES = ("ssl4eco-data", "numpy", "rasterio", "isal", "requests", "urllib3", "obstore")
 MARGIN_M = 60
 
 
@@ -114,18 +114,21 @@ def ways(odc_python: str | None) -> dict[str, str]:
     """The ways to measure, and the Python to run each in."""
     found = dict.fromkeys(WAYS, sys.executable)
     if odc_python:
-        return {**found, "odc-stac": odc_python}
-    if find_spec("odc") is None or find_spec("odc.stac") is None:
+        found["odc-stac"] = odc_python
+    elif find_spec("odc") is None or find_spec("odc.stac") is None:
         print("ODC-STAC ABSENT: install odc-stac, or give --odc-python; it is not measured", file=sys.stderr)
         del found["odc-stac"]
+    if find_spec("async_geotiff") is None:
+        print("ASYNC-GEOTIFF ABSENT: install async-geotiff; it is not measured", file=sys.stderr)
+        del found["async-geotiff"]
     return found
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; the table shows the best (default 3)")
-    parser.add_argument("--patches", type=int, default=24, help="patches of a task (default 24)")
+    parser.add_argument("--repeats", type=int, default=2, help="rounds; the table shows the best (default 2)")
+    parser.add_argument("--patches", type=int, default=12, help="patches of a task (default 12)")
     parser.add_argument("--latencies", default="0,10", help="waits of the server in ms (default 0,10)")
     parser.add_argument("--only", default="", metavar="TEXT", help="ways whose name holds this text")
     parser.add_argument("--folder", type=Path, help="where the files are made, or were (default: temporary)")

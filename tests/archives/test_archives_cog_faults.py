@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from range_server import Files, serving
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -32,67 +31,10 @@ EXPECTED = IMAGE[100:500, 100:500]
 NAMES = count()
 
 
-class Files:
-    """A server of one file under any name; ``moods`` are what becomes of the next requests."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.moods: list[str] = []
-        self.asked: list[tuple[int, int]] = []
-        self.url = ""
-
-    def href(self) -> str:
-        """A name that nothing is remembered of."""
-        return f"{self.url}/{next(NAMES)}.tif"
-
-
-def handler_of(files: Files) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            start, end = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
-            files.asked.append((start, end))
-            mood = files.moods.pop(0) if files.moods else "well"
-            total = len(files.data)
-            body = files.data[start : end + 1]
-            if mood == "whole":
-                self.send_response(200)
-                body = files.data
-            elif start >= total:
-                self.send_response(416)
-                body = b""
-            else:
-                self.send_response(206)
-                shift = 1 if mood == "elsewhere" else 0
-                last = start + len(body) - 1
-                size = "*" if mood == "unsized" else total + (mood == "grown")
-                self.send_header("Content-Range", f"bytes {start + shift}-{last + shift}/{size}")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if mood == "drip":
-                for part in body:
-                    self.wfile.write(bytes([part]))
-                    time.sleep(0.02)
-            self.wfile.write(body[: len(body) // 2] if mood == "reset" else body)
-            self.close_connection = mood in ("reset", "drip")
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[Files]:
-    served = Files(tiff(tmp_path / "whole.tif").read_bytes())
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(served)) as server:
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        served.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with serving(tiff(tmp_path / "whole.tif").read_bytes()) as served:
         yield served
-        server.shutdown()
 
 
 def tiff(path: Path) -> Path:
@@ -212,6 +154,7 @@ def test_a_far_file_that_was_replaced_is_read_anew(files: Files, tmp_path: Path)
     np.testing.assert_array_equal(pixels(href), EXPECTED)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 700), value=st.integers(0, 255))
 def test_a_header_with_any_wrong_byte_gives_pixels_or_an_archive_error(

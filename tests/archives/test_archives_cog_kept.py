@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -59,3 +60,22 @@ def test_a_failure_is_that_of_who_made_it_and_the_next_tries_again() -> None:
     with pytest.raises(OSError, match="gone"):
         kept.get_or_make("key", fail)
     assert kept.get_or_make("key", lambda: 3) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    kept: Kept[int] = Kept(100, lambda _: 1)
+    with kept._lock:
+        child = os.fork()
+        if not child:
+            kept.put("key", 1)
+            os._exit(len(kept))
+        end_s = time.monotonic() + 5
+        while (done := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end_s:
+            time.sleep(0.01)
+        if done[0] == 0:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            pytest.fail("the child waits for a lock that nobody will give back")
+    assert os.waitstatus_to_exitcode(done[1]) == 1

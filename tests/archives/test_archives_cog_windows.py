@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,15 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from ssl4eco_data.archives import cog
 from ssl4eco_data.archives.cog import Access
+from ssl4eco_data.archives.cog_blocks import inflated
+from ssl4eco_data.archives.cog_header import Header
 
 GRID = Affine(10.0, 0.0, 300000.0, 0.0, -10.0, 5700000.0)
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -137,6 +144,116 @@ def test_a_cloud_optimised_file_is_read_as_its_full_resolution(tmp_path: Path) -
         wkt,
         transform,
     )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    options=st.fixed_dictionaries(
+        {
+            "BIGTIFF": st.sampled_from(["YES", "NO"]),
+            "BLOCKSIZE": st.sampled_from([128, 256]),
+            "COMPRESS": st.sampled_from(["DEFLATE", "NONE"]),
+            "PREDICTOR": st.sampled_from(["YES", "NO"]),
+            "OVERVIEWS": st.sampled_from(["AUTO", "NONE"]),
+        }
+    ),
+    dtype=st.sampled_from(("uint8", "uint16", "int16", "int32")),
+    shape=st.tuples(st.integers(1, 600), st.integers(1, 600)),
+    seed=st.integers(0, 2**32),
+    corner=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)),
+    masked=st.booleans(),
+)
+def test_a_window_of_a_cloud_optimised_file_is_that_of_gdal(
+    tmp_path: Path,
+    options: Layout,
+    dtype: str,
+    shape: tuple[int, int],
+    seed: int,
+    corner: tuple[float, float],
+    masked: bool,
+) -> None:
+    image = smooth(shape, dtype, seed)
+    path = tmp_path / f"{next(NAMES)}.tif"
+    profile = {"height": shape[0], "width": shape[1], "count": 1, "dtype": dtype}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        MemoryFile() as memory,
+    ):
+        with memory.open(driver="GTiff", crs=CRS.from_epsg(32631), transform=GRID, **profile) as file:
+            file.write(image, 1)
+            if masked:
+                file.write_mask(image % 2 == 0)
+        copy(memory.name, path, driver="COG", **options)
+    row, column = (int(part * side) for part, side in zip(corner, shape, strict=True))
+    window = (column, row, shape[1] - column, shape[0] - row)
+    assert is_direct(path)
+    np.testing.assert_array_equal(by_us(path, *window), image[row:, column:])
+    np.testing.assert_array_equal(by_us(path, *window), by_gdal(path, *window))
+
+
+def test_empty_blocks_of_real_numbers_hold_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "SPARSE_OK": "TRUE", "compress": "deflate"}
+    profile = {"height": 200, "width": 200, "count": 1, "dtype": "float32", "nodata": float("nan")}
+    with rasterio.open(
+        path, "w", driver="GTiff", crs=CRS.from_epsg(32631), transform=GRID, **profile, **layout
+    ) as file:
+        file.write(np.full((64, 64), 5, np.float32), 1, window=Window(64, 64, 64, 64))
+    assert is_direct(path)
+    window = (40, 40, 150, 150)
+    np.testing.assert_array_equal(by_us(path, *window), by_gdal(path, *window))
+    assert np.isnan(by_us(path, *window)).any()
+
+
+def with_keys(path: Path, **changes: int) -> Path:
+    """The file with other GeoKeys; ``k3072=1999`` sets the value of key 3072, ``type1025=2`` too."""
+    data = bytearray(path.read_bytes())
+    for name, value in changes.items():
+        at = data.index(struct.pack("<4H", int(name[1:]), 0, 1, 32631 if name == "k3072" else 1))
+        data[at + 6 : at + 8] = struct.pack("<H", value)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("changes", [{"k1025": 2}, {"k3072": 1999}, {"k1024": 2}])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_keys_that_are_not_simple_are_left_to_gdal(tmp_path: Path, changes: dict[str, int]) -> None:
+    image = smooth((64, 64), "uint16", 5)
+    path = tiff(tmp_path / "plain.tif", image, {"compress": "deflate"})
+    assert is_direct(path)
+    odd = with_keys(path.rename(tmp_path / "odd.tif"), **changes)
+    assert not is_direct(odd)
+    with rasterio.open(odd) as file:
+        transform = tuple(file.transform)[:6]
+    assert cog.read(str(odd), lambda raster: raster.transform, Access(retries=0)) == transform
+    if "k1025" in changes:
+        assert transform[2] == GRID.c - 5, "pixels are points: GDAL moves the grid by half of one"
+
+
+def test_a_block_that_claims_to_be_huge_is_left_to_gdal(tmp_path: Path) -> None:
+    image = smooth((64, 64), "uint16", 6)
+    path = tiff(tmp_path / "huge.tif", image, {"tiled": True, "blockxsize": 64, "blockysize": 64})
+    data = bytearray(path.read_bytes())
+    for tag in (322, 323, 256, 257):
+        at = data.index(struct.pack("<HHI", tag, 3, 1))
+        data[at : at + 12] = struct.pack("<HHII", tag, 4, 1, 50000)
+    path.write_bytes(data)
+    assert not is_direct(path)
+
+
+def test_a_bomb_is_found_before_it_is_large() -> None:
+    header = Header(
+        crs_wkt="", transform=(1, 0, 0, 0, -1, 0), shape=(64, 64), dtype=np.dtype("<u2"),
+        block_shape=(64, 64),
+        offsets=np.array([16]), counts=np.array([2**20]), tiled=True, deflated=True, predicted=False, empty=0,
+    )  # fmt: skip
+    stored, room = memoryview(zlib.compress(bytes(2**30))), memoryview(bytearray(header.block_bytes))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"block 0 .* more than 8192 bytes"):
+        inflated(header, 0, stored, room)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 2**28
 
 
 SINUSOIDAL = CRS.from_proj4("+proj=sinu +R=6371007.181 +units=m")

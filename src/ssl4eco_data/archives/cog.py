@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,13 +20,15 @@ import numpy.typing as npt
 import rasterio
 import requests
 from pyproj import CRS
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from ssl4eco_data.archives import cog_direct
-from ssl4eco_data.archives.cog_bytes import Piece, Read
+from ssl4eco_data.archives import cog_direct, signing
+from ssl4eco_data.archives.cog_bytes import FileChanged, Piece, Read
 from ssl4eco_data.archives.cog_kept import Kept
 from ssl4eco_data.archives.flow_control import Lane, Limits, lane_of
 from ssl4eco_data.archives.retry import archive_errors, is_transient_status, with_retries
+from ssl4eco_data.archives.transport import Timeouts
 from ssl4eco_data.errors import ArchiveError
 
 Pixels = npt.NDArray[np.generic]
@@ -58,11 +60,18 @@ class Access:
     """How files are fetched."""
 
     sign: Signing = "none"
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
     timeout_s: float = 60.0
     retries: int = 4
     wait_s: float = 1.0
     threads: int = 4
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Of one request."""
+        return Timeouts(connect_s=self.connect_timeout_s, read_s=self.read_timeout_s, total_s=self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +106,7 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
     ``use`` must not keep the raster. Raises ArchiveError naming the file.
     """
     attempts = count()
+    used: dict[str, Any] = {}
     lane = lane_of(href, access.limits) if is_remote(href) else None
 
     def attempt() -> Answer:
@@ -111,6 +121,7 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
             if raster is not None:
                 return use(raster)
             link = _link(href, access)
+            used.update(_tokens(access))
             try:
                 raster = _direct(link, key, access, lane)
                 if raster is not None:
@@ -118,17 +129,17 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
                 if lane:
                     lane.start()
                 return _by_gdal(link, key, use, access, again=number > 0)
-            except BaseException:
-                cog_direct.forget(key)
+            except (ValueError, RasterioError, FileChanged):
+                cog_direct.forget(key)  # it may be replaced by a good one
                 raise
 
-    renew = _renew_signatures if access.sign == "planetary-computer" else None
+    renew = partial(signing.forget, used) if access.sign == "planetary-computer" else None
     return with_retries(attempt, retries=access.retries, wait_s=access.wait_s, lane=lane, renew=renew)
 
 
 def _direct(link: str, key: cog_direct.Key, access: Access, lane: Lane | None) -> Raster | None:
     """The raster read by ranges of bytes, each a request of ``lane``; None when it is left to GDAL."""
-    read_piece = cog_direct.reader_of(link, access.timeout_s)
+    read_piece = cog_direct.reader_of(link, access.timeouts)
     if read_piece and lane:
         read_piece = _counted(read_piece, lane)
     found = cog_direct.opened(key, read_piece) if read_piece else None
@@ -163,47 +174,51 @@ def _may_pass(href: str, access: Access, *, last: bool) -> bool:
     try:
         one_byte = {"Range": "bytes=0-0"}
         link = _link(href, access)
-        with requests.get(link, headers=one_byte, timeout=access.timeout_s, stream=True) as answer:
+        lane_of(href, access.limits).start()
+        limits = access.timeouts
+        seconds = limits.connect_s, limits.read_s
+        with requests.get(link, headers=one_byte, timeout=seconds, stream=True) as answer:
             return not last if answer.ok else is_transient_status(answer.status_code)
     except requests.RequestException:
         return True
 
 
 def _environment(access: Access, options: Mapping[str, str]) -> rasterio.Env:
-    limit = str(max(1, round(access.timeout_s)))
-    return rasterio.Env(**GDAL_OPTIONS, **options, GDAL_HTTP_TIMEOUT=limit, GDAL_HTTP_CONNECTTIMEOUT=limit)
+    limits = access.timeouts
+    seconds = {
+        "GDAL_HTTP_CONNECTTIMEOUT": min(limits.connect_s, limits.total_s),
+        "GDAL_HTTP_LOW_SPEED_TIME": min(limits.read_s, limits.total_s),
+        "GDAL_HTTP_TIMEOUT": limits.total_s,
+    }
+    whole = {name: str(max(1, round(value))) for name, value in seconds.items()}
+    return rasterio.Env(**GDAL_OPTIONS, **options, **whole, GDAL_HTTP_LOW_SPEED_LIMIT="1")
 
 
 def _link(href: str, access: Access) -> str:
     """The link to open; signatures are renewed here, by their library, shortly before they expire."""
     if access.sign == "planetary-computer" and is_remote(href):
-        import planetary_computer  # slow to import, and it warns when it is
-
-        return str(planetary_computer.sign_url(href))
+        return signing.signed(href, access.timeouts, access.limits)
     return href
 
 
-def _renew_signatures() -> None:
-    """Forget the tokens of links, so that the next link is signed anew: a server may end them early."""
-    from planetary_computer import sas  # slow to import
-
-    sas.TOKEN_CACHE.clear()
+def _tokens(access: Access) -> Mapping[str, Any]:
+    return signing.tokens() if access.sign == "planetary-computer" else {}
 
 
 def _counted(read_piece: Read, lane: Lane) -> Read:
     def counted(start: int, into: memoryview) -> Piece:
         lane.start()
         piece = read_piece(start, into)
-        lane.received(piece.size)
+        lane.received(piece.received)
         return piece
 
     return counted
 
 
 def _identity(href: str) -> cog_direct.Key:
-    """What the pixels behind a link depend on: a local file may be written anew."""
+    """What the pixels behind a link depend on: not on its signature; a local file may be written anew."""
     if is_remote(href):
-        return href, 0, 0
+        return cog_direct.unsigned(href), 0, 0
     status = Path(href.removeprefix("file://")).stat()
     return href, status.st_mtime_ns, status.st_size
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 Fetch = Callable[[int, int], bytes]
 """The bytes from a position on, as many as asked."""
@@ -22,8 +23,9 @@ Tags = Mapping[int, npt.NDArray[Any]]
 HEADER_BYTES = 16384
 """Fetched at first; a tile of Sentinel-2 with its overviews needs about 4000."""
 MOST_TAGS = 256
-MOST_TAG_BYTES = 2**26
-MOST_BLOCK_BYTES = 2**28
+MOST_TAG_BYTES = 2**24
+MOST_BLOCK_BYTES = 2**25
+MOST_BYTES = 2**60
 """A header that claims more is left to GDAL, which knows what to refuse."""
 
 WIDTH, HEIGHT, BITS, COMPRESSION, SAMPLES, PREDICTOR, FORMAT = 256, 257, 258, 259, 277, 317, 339
@@ -59,6 +61,11 @@ class Header:
     deflated: bool
     predicted: bool
     empty: float
+
+    @property
+    def block_bytes(self) -> int:
+        """Of a whole block in memory."""
+        return self.block_shape[0] * self.block_shape[1] * self.dtype.itemsize
 
     @property
     def across(self) -> int:
@@ -97,7 +104,9 @@ def header_of(fetch: Fetch) -> Header | None:
         return None
     blocks = -(-shape[0] // block_shape[0]) * -(-shape[1] // block_shape[1])
     block_bytes = block_shape[0] * block_shape[1] * dtype.itemsize
-    if not len(offsets) == len(counts) == blocks or max(block_bytes, counts.max()) > MOST_BLOCK_BYTES:
+    if not len(offsets) == len(counts) == blocks:
+        return None
+    if max(block_bytes, int(counts.max())) > MOST_BLOCK_BYTES or int(offsets.max()) > MOST_BYTES:
         return None
     return Header(
         crs_wkt=crs_wkt,
@@ -180,10 +189,12 @@ def _crs_wkt(tags: Tags) -> str | None:
     numbers = tags[GEO_KEYS]
     if len(numbers) % 4:
         return None
-    keys = {int(key): (int(place), int(value)) for key, place, _, value in numbers.reshape(-1, 4)[1:]}
-    code = keys.get(_PROJECTED, (0, 0))[1]
+    table = numbers.reshape(-1, 4)[1 : 1 + int(numbers[3])]
+    keys = {int(key): (int(place), int(value)) for key, place, _, value in table}
+    place, code = keys.get(_PROJECTED, (0, 0))
     simple = (
         keys.keys() <= _HARMLESS_KEYS
+        and place == 0
         and keys.get(_MODEL_TYPE) == (0, 1)
         and keys.get(_RASTER_TYPE, (0, 1)) == (0, 1)
         and keys.get(_UNIT, (0, 9001)) == (0, 9001)
@@ -192,9 +203,12 @@ def _crs_wkt(tags: Tags) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _wkt_of_epsg(code: int) -> str:
-    """As rasterio says it, so that files read by either way compare equal."""
-    return str(CRS.from_epsg(code).wkt)
+def _wkt_of_epsg(code: int) -> str | None:
+    """As rasterio says it, so that files read by either way compare equal; None for an unknown code."""
+    try:
+        return str(CRS.from_epsg(code).wkt)
+    except CRSError:
+        return None
 
 
 def _empty(tags: Tags, dtype: np.dtype[Any]) -> float | None:

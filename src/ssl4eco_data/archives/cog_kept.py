@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -11,11 +12,19 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Value]):
-    """Values by key, the least recently used dropped where their sizes pass ``limit``; for threads."""
+    """Values by key, the least recently used dropped where their sizes pass ``limit``; for threads.
+
+    A forked child begins with none: another thread of its parent may have held the lock.
+    """
 
     def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
         self._limit = limit
         self._size = size
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._used = 0
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.Lock()
