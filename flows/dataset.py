@@ -27,7 +27,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from ssl4eco_data.archives.flow_control import drain
+from ssl4eco_data.archives.flow_control import drain, go_on, stop
 from ssl4eco_data.config import Config, load
 from ssl4eco_data.errors import ConfigError, PausedError, Ssl4ecoError
 from ssl4eco_data.pipeline import (
@@ -46,6 +46,7 @@ from ssl4eco_data.pipeline import (
     stage_named,
     summarise_dataset,
 )
+from ssl4eco_data.redaction import redacted
 
 INTERRUPTED = threading.Event()
 CONNECT_TIMEOUT_S = 15
@@ -55,6 +56,7 @@ PAUSED = 3
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     INTERRUPTED.set()
+    stop()  # the threads of a task runner are waited for at the end, and may be waiting for the archive
     raise KeyboardInterrupt
 
 
@@ -142,6 +144,11 @@ def _refuse_unfit(address: str, workers: int) -> None:
         raise ConfigError(
             f"run.task_runner = {address!r}: no Dask scheduler answers within {CONNECT_TIMEOUT_S} s: {error}"
         ) from None
+    if not found:
+        raise ConfigError(
+            f"run.task_runner = {address!r} has no workers, and the run would wait for them for ever: start "
+            f"{workers}, as run.workers says"
+        )
     if found > workers:
         raise ConfigError(
             f"run.task_runner = {address!r} has {found} workers, which share the archive's limits by "
@@ -197,6 +204,7 @@ def main(arguments: Sequence[str]) -> int:
         if first_pending(config) is None:
             summarise_dataset(config, None).show()
         else:
+            go_on()
             signal.signal(signal.SIGINT, _interrupt)
             with temporary_settings({PREFECT_API_URL: start_server()}):
                 state = build_dataset(arguments[0], return_state=True)
@@ -205,7 +213,7 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"paused: {state.message}", file=sys.stderr)
                 return PAUSED
     except (Ssl4ecoError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; what is done is kept, the same command continues", file=sys.stderr)

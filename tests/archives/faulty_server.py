@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from stac_server import CONFORMS, _matches
 
 DRIP_S = 0.05
+XML = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>Because.</Message><Key>k3y</Key></Error>"
 HTML = b"<html><body>Please sign in</body></html>"
 
 
@@ -27,7 +28,9 @@ class Faulty(ThreadingHTTPServer):
     """Serves the item collections of ``folder`` and its files by ranges.
 
     ``plan(path)`` names the fault of the next request, or nothing: a status, ``429:SECONDS`` (Retry-After),
-    ``reset`` (at once), ``cut`` (reset in the middle of the body), ``drip`` (a byte now and then), ``html``.
+    ``STATUS=CODE`` (with XML of an object store), ``reset`` (at once), ``cut`` (reset in the middle of the
+    body), ``short`` (closed in the middle, as if all were said), ``drip`` (a byte now and then), ``silent``
+    (no answer as long as the server lives), ``html``, ``latin`` (no UTF-8), or JSON to answer with.
     With ``signatures``, files want one of them as ``sig``. ``capacity`` is the number of requests at a time
     above which it answers 429.
     """
@@ -47,6 +50,7 @@ class Faulty(ThreadingHTTPServer):
         self.users: set[str] = set()
         self.lock = threading.Lock()
         self.in_flight = self.most_in_flight = 0
+        self.closing = threading.Event()
         self.work_s = 0.0
 
     @property
@@ -85,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self, body: bytes) -> None:
         server, path = self.server, urlsplit(self.path).path
-        if user := self.headers.get("Authorization", "").removeprefix("Basic "):
+        kind, _, user = self.headers.get("Authorization", "").partition(" ")
+        if kind == "Basic":
             server.users.add(base64.b64decode(user).decode())
         with server.lock:
             server.log.append((time.monotonic(), path))
@@ -101,11 +106,21 @@ class Handler(BaseHTTPRequestHandler):
                 server.in_flight -= 1
 
     def _answer(self, path: str, body: bytes, fault: str) -> None:
+        if fault.startswith(("{", "[", "null", '"')):
+            return self._send(200, fault.encode())
+        status, _, code = fault.partition("=")
+        if code:
+            return self._send(int(status), XML.format(code=code).encode())
         status, _, wait = fault.partition(":")
         if status.isdigit():
             return self._send(int(status), b"no", {"Retry-After": wait} if wait else {})
         if fault == "reset":
             return self._reset()
+        if fault == "silent":
+            self.server.closing.wait()
+            return self._reset()
+        if fault == "latin":
+            return self._send(200, '{"d\u00e9j\u00e0": 1}'.encode("latin-1"))
         if fault == "html":
             return self._send(200, HTML, {"Content-Type": "text/html"})
         if path in ("/", "/search"):
@@ -171,6 +186,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             return self._reset()
+        if fault == "short":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+            return None
         if fault == "drip":
             for at in range(len(body)):
                 self.wfile.write(body[at : at + 1])
@@ -196,6 +215,7 @@ def faulty(folder: Path) -> Iterator[Faulty]:
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

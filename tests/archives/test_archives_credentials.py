@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,24 @@ KEY = {
         ("{'access_token': 'ya29.A0Bcd', 'n': 1}", "A0Bcd"),
         ("assertion eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln was refused", "eyJpc3MiOiJ4In0"),
         ("Ocp-Apim-Subscription-Key: abc123", "abc123"),
+        ("aws_secret_access_key = wJalr/abc", "wJalr"),
+        ("AWS_SESSION_TOKEN=FwoGZX", "FwoGZX"),
+        ("X-Amz-Security-Token: FwoGZX", "FwoGZX"),
+        ("AKIAIOSFODNN7EXAMPLE is not allowed", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS4-HMAC-SHA256 Credential=AK/2030, SignedHeaders=host, Signature=fe5f80", "fe5f80"),
+        ("X-Amz-Credential=ABC123&x=1", "ABC123"),
+        ("<SignatureProvided>fe5f80</SignatureProvided>", "fe5f80"),
+        ("Authorization: SharedKey account:abc123=", "abc123"),
+        ('{"accessToken": "abc123", "n": 1}', "abc123"),
+        (json.dumps(json.dumps({"refresh_token": "1//0gabc123"})), "abc123"),
+        ('EARTHENGINE_TOKEN=\'{"client_secret": "abc123"}\'', "abc123"),
+        ("PC_SDK_SUBSCRIPTION_KEY=abc123", "abc123"),
+        ("token=b'abc123'", "abc123"),
+        ("password = 'a long abc123, with comma'", "abc123"),
+        ("'https:/robot:abc123@x.net/a' as a path", "abc123"),
+        ("https://robot:a@abc123@x.net/a", "abc123"),
+        ("next=https%3A%2F%2Fx.net%2Fa%3Fse%3D1%26sig%3Dabc123", "abc123"),
+        ("the token was 1//0gabc123-XyZ_9", "0gabc123"),
     ],
 )
 def test_what_looks_like_a_secret_is_taken_out(text: str, secret: str) -> None:
@@ -168,6 +187,11 @@ def test_what_looks_like_a_secret_is_taken_out(text: str, secret: str) -> None:
         "no configuration file /a/demo.tmol; did you mean /a/demo.toml?",
         "greenup_sigma = 3, tokens: none, secretary@home",
         "archive.service_account_key /keys/robot.json is not a readable key file",
+        "columns greenup_sig: 0.3, design=3, assigned: 4, mean_ndvi, cycle_phase, key = 5, token = None",
+        "the basic configuration/values; Basic understanding; bearer instruments",
+        "Earth Engine, project p: credentials refused (RefreshError); renew them: earthengine authenticate",
+        "contact me@x.org about https://x.org/y, and /a/b",
+        "<Code>AuthenticationFailed</Code> Signature not valid in the specified time frame",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -178,6 +202,23 @@ def test_what_is_no_secret_stays(text: str) -> None:
 def test_any_password_of_a_link_goes(word: str) -> None:
     secret = f"{word}-Zq"
     assert secret not in redacted(f"cannot reach http://robot:{secret}@host:80/x?sig={secret}, again")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["a", "a/b", "://", "a:/", "token", "sig='", "?", "https://x?", "/", "'", "a@", "basic ", "eyJ.", "%3D"],
+)
+def test_a_long_page_is_looked_through_in_time(unit: str) -> None:
+    begin = time.process_time()
+    redacted(unit * (300_000 // len(unit)))
+    assert time.process_time() - begin < 2
+
+
+def test_a_log_call_whose_arguments_do_not_fit_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    redact_logs()
+    made = logging.getLogRecordFactory()
+    record = made("x", logging.INFO, "file", 1, "%d of %s", ("token=abc123",), None)
+    assert "abc123" not in str(record.msg) and not record.args
 
 
 def test_tracebacks_in_logs_are_clean(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,8 @@ import shapely
 from catalogue_cases import FOOTPRINT, Truth, lonlat
 from faulty_server import Faulty, faulty
 
-from ssl4eco_data.archives import flow_control
+from ssl4eco_data import pipeline
+from ssl4eco_data.archives import flow_control, window
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
 from ssl4eco_data.archives.window import Traffic
 from ssl4eco_data.errors import ArchiveError
@@ -252,6 +253,32 @@ def test_an_item_without_the_asset_is_permanent_and_an_empty_search_an_answer(se
             archive.read(scene, FOOTPRINT, ["B03"])
         assert not caught.value.transient
     assert traffic(server).transient == traffic(server).retries == 0
+
+
+def test_an_archive_that_is_gone_says_so_soon_and_is_taken_back(
+    server: Faulty, truth: Truth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each of thousands of blocks would try for minutes before the run ends."""
+    monkeypatch.setattr(window, "GONE_S", 0.4)
+    monkeypatch.setattr(window, "TRY_AGAIN_S", 0.4)
+    archive = archive_at(server, retries=3)
+    scenes = in_zone(archive)
+    server.log.clear()
+    server.plan = lambda _path: "reset"
+    begin, said = time.monotonic(), []
+    with ThreadPoolExecutor(4) as pool:
+        while time.monotonic() < begin + 1.5:
+            reads = [pool.submit(archive.read, scene, FOOTPRINT, BANDS) for scene in scenes]
+            said = [read.exception() for read in reads]
+    assert all(isinstance(error, ArchiveError) and error.transient for error in said)
+    gone = [error for error in said if error and "has not answered a request for" in str(error)]
+    assert len(gone) >= len(said) - 1
+    assert not any(map(pipeline.is_transient, gone)), "its blocks need not be tried again now"
+    assert sum(when > begin + 0.9 for when, _ in server.log) < 10
+    server.plan = lambda _path: ""
+    time.sleep(0.4)
+    archive.search(AREA, *PERIOD)
+    assert_all_right(archive, scenes, truth)
 
 
 def test_a_server_that_is_not_there_fails_at_once(server: Faulty) -> None:

@@ -13,9 +13,29 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ssl4eco_data.archives.flow_control import FlowParameters, Lane, Limits, add_traffic, server_of
+from ssl4eco_data import pipeline
+from ssl4eco_data.archives import flow_control
+from ssl4eco_data.archives.flow_control import (
+    LONGEST_HOLD_S,
+    FlowParameters,
+    Lane,
+    Limits,
+    add_traffic,
+    server_of,
+    worth_waiting,
+)
 from ssl4eco_data.archives.retry import retry_after_s, with_retries
-from ssl4eco_data.archives.window import BURST_S, Budget, Traffic, Window
+from ssl4eco_data.archives.window import (
+    BURST_S,
+    FEWEST_FAILURES,
+    FORGOTTEN_S,
+    GONE_S,
+    TRY_AGAIN_S,
+    Budget,
+    Health,
+    Traffic,
+    Window,
+)
 from ssl4eco_data.errors import ArchiveError
 
 
@@ -209,10 +229,179 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for() -> None:
         ("soon", None),
         ("-3", None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("2.5", 2.5),
+        ("9" * 400, None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+        ("\u0663", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert retry_after_s({"Retry-After": value}) == seconds
+
+
+def test_a_date_to_come_again_is_told_by_the_clock_of_the_server() -> None:
+    headers = {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    assert retry_after_s(headers) == 30
+    assert retry_after_s(headers | {"Date": "nonsense"}) == 0
+
+
+def test_who_came_first_is_served_first_even_by_a_window_of_one() -> None:
+    """Without a queue whoever leaves is back before the waiting ones are awake."""
+    lane, order, come = Lane(Limits(in_flight=1, per_s=1e6)), [], threading.Barrier(6)
+
+    def work(number: int) -> None:
+        come.wait()
+        for _ in range(30):
+            with lane.turn():
+                lane.start()
+                order.append(number)
+                time.sleep(0.001)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    rounds = [set(order[i : i + 6]) for i in range(30, 120, 6)]
+    assert sum(len(each) for each in rounds) / len(rounds) > 5
+
+
+def test_threads_keep_the_rate_of_one_budget() -> None:
+    lane, begins = Lane(Limits(in_flight=8, per_s=200.0)), []
+
+    def work(_: int) -> None:
+        with lane.turn():
+            lane.start()
+            begins.append(time.monotonic())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(100)))
+    begins.sort()
+    assert begins[-1] - begins[0] >= (100 - 1) / 200 - BURST_S - 0.01
+    for i in range(0, 100, 7):
+        for j in range(i, 100, 7):
+            assert j - i + 1 <= 200 * (begins[j] - begins[i] + BURST_S + 0.02) + 2
+
+
+def test_waiting_is_counted_once_however_often_it_is_disturbed() -> None:
+    lane = Lane(Limits(in_flight=64, per_s=1e6))
+    with pytest.raises(ArchiveError), lane.turn():
+        raise throttled(retry_after_s=0.3)
+
+    def disturb(_: int) -> None:
+        for _ in range(50):
+            with lane.turn():
+                pass
+            time.sleep(0.002)
+
+    with ThreadPoolExecutor(5) as pool:
+        waiting = pool.submit(lane.start)
+        list(pool.map(disturb, range(4)))
+        waiting.result()
+    assert 0.2 <= lane.traffic.waited_s <= 0.5
+
+
+@given(gaps=st.lists(st.floats(0, 2 * FORGOTTEN_S), max_size=60))
+@example(gaps=[GONE_S / 4] * 5)
+@example(gaps=[1.0] * 50)
+def test_a_server_is_gone_after_enough_failures_over_a_long_time(gaps: list[float]) -> None:
+    health, now, row = Health(), 0.0, []
+    for gap in gaps:
+        now += gap
+        health = health.failed(now)
+        row = [*row, now] if not row or gap <= FORGOTTEN_S else [now]
+        gone = len(row) >= FEWEST_FAILURES and row[-1] - row[0] >= GONE_S
+        assert bool(health.silent_s(now)) == gone
+        assert health.silent_s(now + FORGOTTEN_S + 1) == 0
+
+
+def gone(lane: Lane, clock: list[float], error: ArchiveError) -> None:
+    """Fails for four minutes."""
+    for _ in range(9):
+        with pytest.raises(ArchiveError), lane.turn():
+            raise error
+        clock[0] += 30
+
+
+def test_a_server_that_is_gone_is_asked_now_and_then_only_and_taken_back() -> None:
+    clock = [1000.0]
+    lane = Lane(Limits(), "x.net", lambda: clock[0])
+    gone(lane, clock, ArchiveError("cut", transient=True))
+    with pytest.raises(KeyError), lane.turn():  # one is let through
+        raise KeyError
+    with pytest.raises(ArchiveError, match=r"x\.net has not answered a request for 270 s") as caught:
+        lane.turn().__enter__()
+    assert caught.value.transient and not worth_waiting(caught.value)
+    calls: list[int] = []
+    with pytest.raises(ArchiveError):
+        with_retries(lambda: calls.append(1), retries=5, wait_s=60, lane=lane)
+    assert not calls and lane.traffic.transient == 1
+    clock[0] += TRY_AGAIN_S
+    with lane.turn():
+        pass
+    for _ in range(3):
+        with lane.turn():
+            pass
+
+
+@pytest.mark.parametrize(
+    "error", [ArchiveError("x", transient=True, status=429), ArchiveError("x", transient=False, status=404)]
+)
+def test_a_server_that_throttles_or_refuses_is_not_gone(error: ArchiveError) -> None:
+    clock = [1000.0]
+    lane = Lane(Limits(), clock=lambda: clock[0])
+    gone(lane, clock, error)
+    with lane.turn():
+        pass
+
+
+@pytest.mark.parametrize(("retry_after_s", "again"), [(LONGEST_HOLD_S, True), (86_400.0 * 365, False)])
+def test_a_block_is_not_tried_again_when_the_server_wants_a_long_pause(
+    retry_after_s: float, again: bool
+) -> None:
+    assert pipeline.is_transient(throttled(retry_after_s)) == again
+
+
+def test_a_stop_ends_waits_of_every_kind_soon() -> None:
+    full, paused, calls = Lane(Limits(in_flight=1)), Lane(Limits()), []
+
+    def failing() -> None:
+        calls.append(1)
+        raise ArchiveError("no", transient=True)
+
+    def hold() -> None:
+        with full.turn():
+            time.sleep(0.8)
+
+    with pytest.raises(ArchiveError), paused.turn():
+        raise throttled(retry_after_s=200)
+    jobs = [hold, lambda: full.turn().__enter__(), paused.start]
+    with ThreadPoolExecutor(4) as pool:
+        waits = [pool.submit(job) for job in jobs]
+        waits.append(pool.submit(with_retries, failing, retries=90, wait_s=1e3))
+        time.sleep(0.3)
+        begin = time.monotonic()
+        flow_control.stop()
+        try:
+            errors = [wait.exception(timeout=5) for wait in waits]
+            assert time.monotonic() - begin < 2
+            with pytest.raises(ArchiveError, match="the run was stopped"), Lane(Limits()).turn():
+                pass
+        finally:
+            flow_control.go_on()
+    assert errors[0] is None and all(isinstance(e, ArchiveError) and e.transient for e in errors[1:])
+    assert len(calls) == 1
+    Lane(Limits()).start()
+
+
+def test_an_interrupt_while_waiting_leaves_the_queue_to_the_others() -> None:
+    lane = Lane(Limits(in_flight=1))
+
+    def interrupted() -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), lane._changed:
+        lane._wait(lane._entering, interrupted)
+    with lane.turn():
+        lane.start()
 
 
 def test_counts_add_up_once_and_errors_keep_what_they_know() -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from flows import dataset
 from ssl4eco_data import config as configuration
+from ssl4eco_data import pipeline
 from ssl4eco_data.errors import ConfigError
 from tests.conftest import ROOT, write_tiny_config
+from tests.pipeline.counting_server import serving, write_remote_catalogue
 from tests.pipeline.digests import digest
 
 
@@ -142,6 +144,29 @@ def test_a_failing_block_names_itself_and_keeps_the_rest(
 
     blocked.rmdir()
     assert run_flow(path, env).returncode == 0
+
+
+def test_a_flow_whose_budget_is_spent_pauses_and_the_next_goes_on(
+    tmp_path: Path, env: dict[str, str], tiny_archive: Path
+) -> None:
+    path = write_tiny_config(tmp_path / "paused", tiny_archive)
+    with serving(tiny_archive) as server:
+        write_remote_catalogue(tiny_archive, server.url, tmp_path / "items.json")
+        catalogue = f"{tiny_archive}/sentinel-2-l2a.json"
+        text = path.read_text().replace(catalogue, str(tmp_path / "items.json"))
+        path.write_text(f"{text}[run.budget]\nmax_requests = 60\n")
+        paused = run_flow(path, env)
+        assert paused.returncode == dataset.PAUSED, paused.stdout + paused.stderr
+        assert "paused: the budget of this run is spent" in paused.stderr
+        assert "of 60 requests" in paused.stderr
+        assert "Traceback" not in paused.stderr
+        path.write_text(text)
+        done = run_flow(path, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        at_once = write_tiny_config(tmp_path / "at-once", tiny_archive)
+        at_once.write_text(text)
+        pipeline.build(configuration.load(at_once), pipeline.run_in_threads)
+    assert digest(path.parent / "dataset") == digest(at_once.parent / "dataset")
 
 
 def test_a_scheduler_that_someone_else_started_elsewhere_does_the_work(

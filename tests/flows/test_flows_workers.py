@@ -14,3 +14,11 @@ def test_more_workers_than_said_are_refused() -> None:
         dataset._refuse_unfit(cluster.scheduler_address, 3)
         with pytest.raises(ConfigError, match=r"has 3 workers.*set run\.workers = 3"):
             dataset._refuse_unfit(cluster.scheduler_address, 2)
+
+
+def test_a_scheduler_without_workers_is_refused_instead_of_waited_for() -> None:
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        pytest.raises(ConfigError, match=r"has no workers.*start 2"),
+    ):
+        dataset._refuse_unfit(cluster.scheduler_address, 2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from ssl4eco_data.archives.window import Budget, Traffic, Window
+from ssl4eco_data.archives.window import Budget, Health, Traffic, Window
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.types import Parameters
 
@@ -63,22 +65,65 @@ class FlowParameters(Parameters):
 
 LONGEST_HOLD_S = 300.0
 """A server that wants a longer pause is not waited for; the block is done again later."""
+_GLANCE_S = 0.5
+"""Who waits looks up so often whether the run was stopped."""
+
+
+class _Switch:
+    """A flag without a lock: a signal handler may interrupt whoever holds one."""
+
+    stopped = False
+
+
+_SWITCH = _Switch()
+
+
+def stop() -> None:
+    """End all waits of this process and begin no request: nobody waits for the answers any more.
+
+    Signal handlers may call it.
+    """
+    _SWITCH.stopped = True
+
+
+def go_on() -> None:
+    """Let requests be made again after :func:`stop`."""
+    _SWITCH.stopped = False
+
+
+def sleep(seconds: float) -> None:
+    """Wait. Raises ArchiveError soon after :func:`stop`."""
+    end_s = time.monotonic() + seconds
+    while (left_s := end_s - time.monotonic()) > 0:
+        if _SWITCH.stopped:
+            raise ArchiveError("the archive is asked no more: the run was stopped", transient=True)
+        time.sleep(min(left_s, _GLANCE_S))
+
+
+def worth_waiting(error: BaseException) -> bool:
+    """Whether another attempt may succeed soon: not after a stop, nor when a long pause was asked for."""
+    passing = isinstance(error, ArchiveError) and error.transient and not _SWITCH.stopped
+    return passing and (getattr(error, "retry_after_s", None) or 0.0) <= LONGEST_HOLD_S
 
 
 class Lane:
-    """One server's requests in this process; safe to use from threads.
+    """One server's requests in this process; safe to use from threads, first come, first served.
 
     A *turn* is a piece of work with one or more requests one after the other; a *start* is one request.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: Limits, name: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name or "the server"
         self._clock = clock
         self._window = Window(ceiling=limits.in_flight, size=limits.in_flight)
         self._budget = Budget(per_s=limits.per_s)
+        self._health = Health()
         self._resume_s = clock()
         self._in_flight = 0
         self._traffic = self._told = Traffic()
         self._changed = threading.Condition()
+        self._entering: deque[object] = deque()
+        self._starting: deque[object] = deque()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -86,6 +131,8 @@ class Lane:
 
         A throttled ArchiveError shrinks the window, and stops the lane for as long as the server asked, up to
         ``LONGEST_HOLD_S``. One thread must not enter twice: with a window of one it would wait for itself.
+        Raises ArchiveError at once while the server is gone (:class:`~ssl4eco_data.archives.window.Health`),
+        but for one turn now and then.
         """
         began = self._enter()
         try:
@@ -98,11 +145,9 @@ class Lane:
     def start(self) -> None:
         """Waits until one more request may start, and counts it."""
         with self._changed:
-            while (wait_s := self._start_in_s()) > 0:
-                self._traffic += Traffic(waited_s=wait_s)
-                self._changed.wait(wait_s)
+            waited_s = self._wait(self._starting, self._start_in_s)
             self._budget = self._budget.spent(self._clock())
-            self._traffic += Traffic(requests=1)
+            self._traffic += Traffic(requests=1, waited_s=waited_s)
 
     def count(self, more: Traffic) -> None:
         """Adds to what was counted."""
@@ -131,9 +176,48 @@ class Lane:
 
     def _enter(self) -> int:
         with self._changed:
-            self._changed.wait_for(lambda: self._in_flight < self._window.allowed)
+            self._refuse_gone()
+            self._wait(self._entering, self._room_in_s)
             self._in_flight += 1
             return self._window.round
+
+    def _refuse_gone(self) -> None:
+        now_s = self._clock()
+        silent_s = self._health.silent_s(now_s)
+        if not silent_s:
+            return
+        if now_s >= self._health.try_s:
+            self._health = self._health.tried(now_s)
+            return
+        raise ArchiveError(
+            f"{self._name} has not answered a request for {silent_s:.0f} s; "
+            "when it does again, run the same command",
+            transient=True,
+            retry_after_s=math.inf,
+        )
+
+    def _wait(self, queue: deque[object], left_s: Callable[[], float]) -> float:
+        """Seconds waited until all who came earlier are served and nothing is left to wait for.
+
+        ``_changed`` is held. Raises ArchiveError after :func:`stop`.
+        """
+        ticket, began_s, waited = object(), self._clock(), False
+        queue.append(ticket)
+        try:
+            while not _SWITCH.stopped:
+                pause_s = left_s() if queue[0] is ticket else math.inf
+                if pause_s <= 0:
+                    return self._clock() - began_s if waited else 0.0
+                waited = True
+                self._changed.wait(min(pause_s, _GLANCE_S))
+        finally:
+            queue.remove(ticket)
+            if queue:
+                self._changed.notify_all()
+        raise ArchiveError(f"{self._name} is asked no more: the run was stopped", transient=True)
+
+    def _room_in_s(self) -> float:
+        return 0.0 if self._in_flight < self._window.allowed else math.inf
 
     def _start_in_s(self) -> float:
         now_s = self._clock()
@@ -150,7 +234,16 @@ class Lane:
                 self._traffic += Traffic(throttled=1)
             elif error is None and busy:  # a window that was not full proves nothing
                 self._window = self._window.grown()
+            self._note_health(error)
             self._changed.notify_all()
+
+    def _note_health(self, error: BaseException | None) -> None:
+        if error is None or (
+            isinstance(error, ArchiveError) and (not error.transient or error.status == 429)
+        ):
+            self._health = Health()
+        elif isinstance(error, ArchiveError):
+            self._health = self._health.failed(self._clock())
 
 
 class _Lanes:
@@ -162,7 +255,7 @@ class _Lanes:
 
     def of(self, server: str, limits: Limits) -> Lane:
         with self._lock:
-            return self._lanes.setdefault((server, limits), Lane(limits))
+            return self._lanes.setdefault((server, limits), Lane(limits, server))
 
     def each(self) -> list[tuple[str, Lane]]:
         with self._lock:

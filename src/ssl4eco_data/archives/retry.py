@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -15,7 +17,8 @@ import tenacity
 from pystac_client.exceptions import APIError
 from rasterio.errors import RasterioError
 
-from ssl4eco_data.archives.flow_control import LONGEST_HOLD_S, Lane
+from ssl4eco_data.archives.flow_control import Lane, sleep, worth_waiting
+from ssl4eco_data.archives.refusals import meant
 from ssl4eco_data.archives.window import Traffic
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.redaction import redacted
@@ -23,7 +26,9 @@ from ssl4eco_data.redaction import redacted
 Answer = TypeVar("Answer")
 LONGEST_WAIT_S = 60.0
 _REFUSED = (401, 403)
-_STATUS = re.compile(r"(?:HTTP response code|response_code|status code|HTTP error code)\D{0,4}(\d{3})")
+_STATUS = re.compile(
+    r"(?:HTTP response code|response_code|status code|HTTP error code)(?: on \S+)?\D{0,4}(\d{3})\b"
+)
 _BROKEN_CONNECTION = re.compile(
     r"curl error|timed? ?out|timeout|resolve host|empty reply|ssl connect|"
     r"(connect|connection|recv|send|transfer)\w*\W+(\w+\W+){0,2}(reset|refused|aborted|closed|failed|failure|died|broken)",
@@ -31,12 +36,31 @@ _BROKEN_CONNECTION = re.compile(
 )
 """Words of curl and of GDAL; links are taken out before, ``/vsicurl/`` among them."""
 _LINK = re.compile(r"(/vsi\w+/|https?://)[^\s'\"]*")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _LONGEST_CHAIN = 6
+_LONGEST_REASON = 4096
+_LONGEST_TEXT = 2000
+"""Pages that stand in for answers are not worth more in a message."""
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ENETRESET)
+_BROKEN_ANSWER = (
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 
 
 def is_transient_status(status: int) -> bool:
-    """Whether an HTTP status says that the same request may succeed later."""
-    return status in (408, 425, 429) or status >= 500
+    """Whether an HTTP status says that the same request may succeed later.
+
+    501 and 505 say that the server will never do what it is asked.
+    """
+    return status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
 
 
 @contextmanager
@@ -64,11 +88,17 @@ def archive_errors(
 def asked_by(error: BaseException) -> tuple[int | None, float | None]:
     """HTTP status and Retry-After in seconds of the answer behind an error, None where there is none.
 
-    Knows the answers that requests and httplib2 leave in errors, and the texts of GDAL.
+    Knows the answers that requests and httplib2 leave in errors, and the texts of GDAL. The status is the one
+    that was meant, where the answer names its reason (:mod:`ssl4eco_data.archives.refusals`).
     """
+    status, asked_s = _stated(error)
+    return (None if status is None else meant(status, _text(error) + _body(error))), asked_s
+
+
+def _stated(error: BaseException) -> tuple[int | None, float | None]:
     for link in _chain(error):
         answer = getattr(link, "response", None)
-        if answer is not None:
+        if isinstance(answer, requests.Response):
             return int(answer.status_code), retry_after_s(answer.headers)
         answer = getattr(link, "resp", None)
         if answer is not None:
@@ -80,16 +110,39 @@ def asked_by(error: BaseException) -> tuple[int | None, float | None]:
     return (int(found[1]), None) if found else (None, None)
 
 
+def _body(error: BaseException) -> str:
+    """What the answer behind an error says, as far as it was read already."""
+    for link in _chain(error):
+        answer = getattr(link, "response", None)
+        if isinstance(answer, requests.Response) and isinstance(answer._content, bytes):
+            return answer._content[:_LONGEST_REASON].decode("latin-1")
+    return ""
+
+
 def retry_after_s(headers: Mapping[str, Any]) -> float | None:
-    """Seconds that an answer asks to wait, from seconds or a date (RFC 9110, 10.2.3); None without it."""
-    value = str(headers.get("Retry-After") or headers.get("retry-after") or "").strip()
-    if value.isdecimal():
+    """Seconds that an answer asks to wait, from seconds or a date (RFC 9110, 10.2.3); None without it.
+
+    A date is compared with the answer's own, because the clocks may differ.
+    """
+    value = _header(headers, "Retry-After")
+    if _SECONDS.fullmatch(value):
         return float(value)
+    when = _date(value)
+    if when is None:
+        return None
+    return max(0.0, (when - (_date(_header(headers, "Date")) or datetime.now(UTC))).total_seconds())
+
+
+def _header(headers: Mapping[str, Any], name: str) -> str:
+    return str(headers.get(name) or headers.get(name.lower()) or "").strip()
+
+
+def _date(value: str) -> datetime | None:
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return when.replace(tzinfo=when.tzinfo or UTC)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -105,18 +158,22 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _text(error: BaseException) -> str:
     """The message of an error and of what caused it, where GDAL puts the HTTP status."""
     texts = [f"{type(error).__name__}: {error}", *(str(link) for link in list(_chain(error))[1:4])]
-    return "; ".join(dict.fromkeys(map(redacted, texts)))
+    return "; ".join(dict.fromkeys(redacted(text)[:_LONGEST_TEXT] for text in texts))
 
 
 def _is_transient(error: BaseException, status: int | None) -> bool | None:
     """None when GDAL failed without a reason: it loses the HTTP status of all but the first request."""
     if status is not None:
         return is_transient_status(status)
-    if isinstance(error, json.JSONDecodeError | requests.ConnectionError | requests.Timeout):
+    if any(isinstance(link, _BROKEN_ANSWER) or _errno(link) in _UNREACHABLE for link in _chain(error)):
         return True
     if _BROKEN_CONNECTION.search(_LINK.sub("", _text(error))):
         return True
     return None if isinstance(error, RasterioError) else False
+
+
+def _errno(error: BaseException) -> int | None:
+    return error.errno if isinstance(error, OSError) else None
 
 
 def with_retries(
@@ -138,7 +195,8 @@ def with_retries(
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(retries + 1),
         wait=_pause(wait_s),
-        retry=tenacity.retry_if_exception(_may_pass),
+        retry=tenacity.retry_if_exception(worth_waiting),
+        sleep=sleep,
         before_sleep=None if lane is None else _counted(lane),
         reraise=True,
     )
@@ -162,12 +220,6 @@ def with_retries(
         if lane:
             lane.count(Traffic(transient=int(error.transient), permanent=int(not error.transient)))
         raise
-
-
-def _may_pass(error: BaseException) -> bool:
-    return (
-        isinstance(error, ArchiveError) and error.transient and (error.retry_after_s or 0) <= LONGEST_HOLD_S
-    )
 
 
 def _pause(wait_s: float) -> Callable[[tenacity.RetryCallState], float]:

@@ -9,6 +9,12 @@ DECREASE = 0.5
 """What a throttled window shrinks to, as TCP does (RFC 5681)."""
 BURST_S = 0.1
 """A budget that was not used may be caught up for so long."""
+GONE_S = 180.0
+"""A server that answered nothing for so long is gone: asking it for every block would take hours."""
+FEWEST_FAILURES = 5
+TRY_AGAIN_S = 30.0
+"""A server that is gone is asked once in so long."""
+FORGOTTEN_S = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,32 @@ class Budget:
     def spent(self, now_s: float) -> Budget:
         """The budget after a request that starts now."""
         return replace(self, full_s=max(self.full_s, now_s) + 1 / self.per_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether a server still answers: how often in a row it failed, since when, and when it may be tried."""
+
+    failures: int = 0
+    since_s: float = 0.0
+    last_s: float = 0.0
+    try_s: float = -math.inf
+
+    def failed(self, now_s: float) -> Health:
+        """After an attempt that ended without an answer; what failed long ago tells nothing."""
+        if not self.failures or now_s - self.last_s > FORGOTTEN_S:
+            return Health(failures=1, since_s=now_s, last_s=now_s)
+        return replace(self, failures=self.failures + 1, last_s=now_s)
+
+    def silent_s(self, now_s: float) -> float:
+        """Seconds since the first of the failures, when they are enough to call it gone; else 0."""
+        long_s = self.last_s - self.since_s
+        gone = self.failures >= FEWEST_FAILURES and long_s >= GONE_S and now_s - self.last_s <= FORGOTTEN_S
+        return now_s - self.since_s if gone else 0.0
+
+    def tried(self, now_s: float) -> Health:
+        """After one was let through to see whether the server is back."""
+        return replace(self, try_s=now_s + TRY_AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from ssl4eco_data.archives.flow_control import add_traffic, drain
+from ssl4eco_data.archives.flow_control import add_traffic, drain, worth_waiting
 from ssl4eco_data.archives.window import Traffic
 from ssl4eco_data.config import Config
-from ssl4eco_data.errors import ArchiveError, ConfigError, PausedError, Ssl4ecoError, StoreError
+from ssl4eco_data.errors import ConfigError, PausedError, Ssl4ecoError, StoreError
 from ssl4eco_data.pipeline.budget import Budget
 from ssl4eco_data.pipeline.display import Bar
 from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pending
@@ -221,8 +221,8 @@ def _named(blocks: Sequence[int]) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying the block again may help."""
-    return isinstance(error, ArchiveError) and error.transient
+    """Whether trying the block again may help; not soon, when the archive is gone or wants a long pause."""
+    return worth_waiting(error)
 
 
 def attempt(config: Config, stage: Stage, work: Work) -> Result:
