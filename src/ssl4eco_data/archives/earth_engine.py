@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -16,11 +17,15 @@ from shapely.geometry.base import BaseGeometry
 
 from ssl4eco_data.archives import earth_engine_client as client
 from ssl4eco_data.archives import earth_engine_images as images
+from ssl4eco_data.archives import earth_engine_product as product
 from ssl4eco_data.archives import earth_engine_series as series
+from ssl4eco_data.archives import earth_engine_statistics as statistics
 from ssl4eco_data.archives.earth_engine_client import EarthEngineParameters
+from ssl4eco_data.archives.identity import newest
+from ssl4eco_data.archives.lattice import Lattice
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
-from ssl4eco_data.patches import mask_fractions
+from ssl4eco_data.phenology.readers.mcd12q2 import FILL
 from ssl4eco_data.types import (
     Footprint,
     Location,
@@ -34,15 +39,42 @@ __all__ = ["EarthEngineArchive", "EarthEngineParameters"]
 
 Answer = TypeVar("Answer")
 _IDS_PER_REQUEST = 1_000
-_MAX_REQUEST_BYTES = 48 * 2**20
-_MAX_REQUEST_BANDS = 1_024
-"""Limits of one computePixels request."""
-_BYTES_PER_PIXEL = 3
-"""A uint16 and the mask byte that the service counts."""
+_SCENES_PER_REQUEST = 100
+"""Statistics of so many scenes are some megabytes of histograms, and within its five minutes."""
 _YEARS_PER_REQUEST = 14
 """23 composites a year with three bands each stay below the limit of bands."""
+_NOTHING = "nothing"
+"""A band that every stack has: the service refuses an image without bands, as of a period without images."""
 _TOO_MANY_ELEMENTS = "5000 elements"
 """In the message of the service when a collection is too long for one answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layers:
+    """What is stacked around a location: bands of a collection, on a lattice, with a value where masked.
+
+    ``collection`` is the parameter that names it.
+    """
+
+    collection: str
+    bands: tuple[str, ...]
+    fill: int
+    lattice: Lattice
+
+    def asked(self, collection: str, start: date, end: date, grid: Mapping[str, Any], ee: Any) -> Any:
+        """The pixels of all images of a period, in one request."""
+        images = ee.ImageCollection(collection).filterDate(start.isoformat(), end.isoformat())
+        filled = images.map(lambda image: image.select(list(self.bands)).unmask(self.fill, False).toInt16())
+        never_empty = filled.toBands().addBands(ee.Image.constant(0).toInt16().rename([_NOTHING]))
+        return ee.data.computePixels(_pixels(never_empty, grid))
+
+
+_COMPOSITES = _Layers(
+    collection="vegetation", bands=series.BANDS, fill=series.FILL, lattice=series.LATTICE_250M
+)
+_PRODUCT = _Layers(
+    collection="phenology_product", bands=product.BANDS, fill=FILL, lattice=series.LATTICE_500M
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +96,7 @@ class EarthEngineArchive:
                 raise
             middle = start + timedelta(days=days // 2)
             return [*self.search(area, start, middle), *self.search(area, middle, end)]
-        return sorted(found, key=lambda scene: (scene.time, scene.scene_id))
+        return newest(found)
 
     def get(self, scene_ids: Sequence[str]) -> Mapping[str, Scene]:
         """The scenes with these ids; those that the collection does not have are absent."""
@@ -78,21 +110,18 @@ class EarthEngineArchive:
         return found
 
     def judge(self, scenes: Sequence[Scene], footprint: Footprint) -> Sequence[PatchStats]:
-        """Statistics of each scene inside the patch, in the order asked: two requests for many scenes."""
-        in_zone = [scene for scene in scenes if scene.epsg == footprint.epsg]
-        masks = dict(
-            zip(in_zone, self._layers([(s, "SCL") for s in in_zone], footprint.grid(20)), strict=True)
-        )
+        """Statistics of each scene inside the patch, in the order asked, counted by the service.
+
+        One request for up to 100 scenes. Cloud Score+ is NaN where the collection has no score of a scene.
+        """
+        in_zone = [scene.scene_id for scene in scenes if scene.epsg == footprint.epsg]
+        found: dict[str, PatchStats] = {}
         limit = self.parameters.blue_min_usable_fraction
-        shares = {scene: mask_fractions(scl) for scene, scl in masks.items()}
-        clear = [scene for scene, share in shares.items() if share.clear + share.snow >= limit]
-        wanted = [(scene, band) for scene in clear for band in ("B02", "B04")]
-        layers = self._layers(wanted, footprint.grid(10))
-        colours = dict(zip(clear, zip(layers[::2], layers[1::2], strict=True), strict=True))
+        for ids in images.slices(in_zone, _SCENES_PER_REQUEST):
+            answer = self._counted(ids, footprint, limit)
+            found |= {each: statistics.stats_in(answer, each, footprint, limit) for each in ids}
         return [
-            images.patch_stats(scene.scene_id, masks[scene], colours.get(scene))
-            if scene in masks
-            else images.all_missing(scene.scene_id)
+            found[scene.scene_id] if scene.scene_id in found else images.all_missing(scene.scene_id)
             for scene in scenes
         ]
 
@@ -123,10 +152,31 @@ class EarthEngineArchive:
         A composite belongs to the period when its first day does.
         """
         periods = _periods(start, end)
-        client.session(self.parameters)
-        with ThreadPoolExecutor(self.parameters.max_requests_in_flight) as pool:
-            stacks = list(pool.map(lambda location: self._composites(location, periods), locations))
-        return series.series_of(locations, stacks)
+        return series.series_of(
+            locations, self._each(lambda place: self._bands_around(place, _COMPOSITES, periods), locations)
+        )
+
+    def phenology_product(self, locations: Sequence[Location], first_year: int, last_year: int) -> xr.Dataset:
+        """MCD12Q2 around each location for both years and those between; one request per location.
+
+        Variables as :func:`~ssl4eco_data.archives.earth_engine_product.product_of` gives them, on the 500 m
+        pixels of the product, for :func:`~ssl4eco_data.phenology.readers.mcd12q2_cycles.product_cycles`.
+        """
+        if not first_year <= last_year:
+            raise ValueError(f"first_year must not be after last_year, got {first_year} and {last_year}")
+        period = date(first_year, 1, 1), date(last_year + 1, 1, 1)
+
+        def stacked(location: Location) -> dict[str, np.ndarray[Any, Any]]:
+            return self._bands_around(location, _PRODUCT, [period])
+
+        stacks = self._each(stacked, locations)
+        if locations and not any(stacks):
+            raise ArchiveError(
+                f"{self.parameters.phenology_product} has no image from {first_year} to {last_year}: it "
+                "begins in 2001 and comes a year or two late; move the period of the vegetation",
+                transient=False,
+            )
+        return product.product_of(locations, stacks, range(first_year, last_year + 1))
 
     def _images(self, ee: Any, start: date, end: date) -> Any:
         return ee.ImageCollection(self.parameters.imagery).filterDate(start.isoformat(), end.isoformat())
@@ -147,11 +197,33 @@ class EarthEngineArchive:
         answer = self._ask(what, lambda ee: ee.data.computeValue(graph(ee).select(["B2"])))
         return [images.scene_of(image) for image in answer["features"]]
 
-    def _layers(self, layers: Sequence[tuple[Scene, str]], grid: PatchGrid) -> list[UInt16Array]:
-        """Each (scene, band) on ``grid``, in as few requests as the service's limits allow."""
-        by_size = _MAX_REQUEST_BYTES // (grid.size_px**2 * _BYTES_PER_PIXEL)
-        groups = images.slices(layers, max(1, min(_MAX_REQUEST_BANDS, by_size)))
-        return [layer for group in groups for layer in self._stack(group, grid)]
+    def _counted(self, ids: Sequence[str], footprint: Footprint, limit: float) -> Mapping[str, Any]:
+        """What the service counts of these scenes inside the patch."""
+        span = images.days_and_tiles(ids)
+        if span is None:
+            raise ArchiveError(
+                f"{ids[0]} is not the name of an image of {self.parameters.imagery}", transient=False
+            )
+        first, last, tiles = span
+        end = last + timedelta(days=2)
+
+        def request(ee: Any) -> Any:
+            scores = None
+            if self.parameters.cloud_score:
+                west, south, east, north = footprint.bounds_m
+                patch = ee.Geometry.Rectangle(
+                    [west, south, east, north], proj=f"EPSG:{footprint.epsg}", geodesic=False
+                )
+                scores = ee.ImageCollection(self.parameters.cloud_score)
+                scores = scores.filterDate(first.isoformat(), end.isoformat()).filterBounds(patch)
+            named = self._named(first, end, tiles, ids)(ee)
+            return ee.data.computeValue(statistics.counted(ee, named, scores, footprint, limit))
+
+        others = len(ids) - 1
+        answer: Mapping[str, Any] = self._ask(
+            f"statistics of {ids[0]}" + (f" and {others} more" if others else ""), request
+        )
+        return answer
 
     def _stack(self, layers: Sequence[tuple[Scene, str]], grid: PatchGrid) -> list[UInt16Array]:
         """The ``(y, x)`` uint16 pixels of each (scene, band) on ``grid``, 0 where masked, in one request."""
@@ -169,31 +241,24 @@ class EarthEngineArchive:
         pixels = self._ask(f"pixels of {first}" + (f" and {others} more" if others else ""), request)
         return [np.ascontiguousarray(pixels[f"layer_{i}"], dtype=np.uint16) for i in range(len(layers))]
 
-    def _composites(
-        self, location: Location, periods: Sequence[tuple[date, date]]
+    def _each(self, work: Callable[[Location], Answer], locations: Sequence[Location]) -> list[Answer]:
+        """The work for every location, in threads."""
+        client.session(self.parameters)
+        with ThreadPoolExecutor(self.parameters.max_requests_in_flight) as pool:
+            return list(pool.map(work, locations))
+
+    def _bands_around(
+        self, location: Location, layers: _Layers, periods: Sequence[tuple[date, date]]
     ) -> dict[str, np.ndarray[Any, Any]]:
-        """Every composite's bands around one location, keyed ``YYYY_MM_DD_<band>``."""
-        grid = series.window_of(location.footprint).pixel_grid()
+        """The bands of every image of the periods around one location, keyed ``YYYY_MM_DD_<band>``."""
+        collection: str = getattr(self.parameters, layers.collection)
+        grid = series.pixel_grid(layers.lattice, location.footprint)
         found: dict[str, np.ndarray[Any, Any]] = {}
         for start, end in periods:
-            pixels = self._ask(
-                f"{self.parameters.vegetation} at location {location.location_id}",
-                self._series(grid, start, end),
-            )
-            found |= {name: pixels[name] for name in pixels.dtype.names}
+            what = f"{collection} at location {location.location_id}"
+            pixels = self._ask(what, partial(layers.asked, collection, start, end, grid))
+            found |= {name: pixels[name] for name in pixels.dtype.names if name != _NOTHING}
         return found
-
-    def _series(self, grid: Mapping[str, Any], start: date, end: date) -> Callable[[Any], Any]:
-        def request(ee: Any) -> Any:
-            composites = ee.ImageCollection(self.parameters.vegetation).filterDate(
-                start.isoformat(), end.isoformat()
-            )
-            filled = composites.map(
-                lambda image: image.select(list(series.BANDS)).unmask(series.FILL, False).toInt16()
-            )
-            return ee.data.computePixels(_pixels(filled.toBands(), grid))
-
-        return request
 
     def _ask(self, what: str, request: Callable[[Any], Answer]) -> Answer:
         return client.ask(self.parameters, what, request)

@@ -7,6 +7,7 @@ anew), and a process that has initialised it already, as notebooks do, keeps its
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Literal, TypeVar
 
 import requests
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ssl4eco_data.archives.flow_control import FlowParameters, lane_of
 from ssl4eco_data.archives.retry import asked_by, is_transient_status, with_retries
@@ -24,6 +25,8 @@ from ssl4eco_data.types import LocalPath
 
 Answer = TypeVar("Answer")
 _INITIALIZE = threading.Lock()
+_FAILED: list[tuple[float, ArchiveError]] = []
+"""When and why a session could not begin the last time."""
 _RATE = "ateLimitExceeded"
 """Reason of a 403 that means 429 (``rateLimitExceeded``, ``userRateLimitExceeded``)."""
 
@@ -33,12 +36,12 @@ class EarthEngineParameters(FlowParameters):
 
     IMAGERY: ClassVar[tuple[str, ...]] = ("kind", "imagery")
     """What decides the pixels of a scene."""
-    JUDGED: ClassVar[tuple[str, ...]] = (*IMAGERY, "blue_min_usable_fraction")
+    JUDGED: ClassVar[tuple[str, ...]] = (*IMAGERY, "blue_min_usable_fraction", "cloud_score")
     """What decides the candidates and their statistics."""
 
     def series_fields(self) -> tuple[str, ...]:
         """The fields that decide the vegetation series."""
-        return ("kind", "vegetation")
+        return ("kind", "vegetation", "phenology_product")
 
     kind: Literal["earth_engine"] = Field(default="earth_engine", description="this archive")
     project: str = Field(min_length=1, description="Cloud project that the requests are billed to")
@@ -55,6 +58,15 @@ class EarthEngineParameters(FlowParameters):
     )
     vegetation: str = Field(
         default="MODIS/061/MOD13Q1", min_length=1, description="collection with EVI, DayOfYear, SummaryQA"
+    )
+    phenology_product: str = Field(
+        default="MODIS/061/MCD12Q2",
+        min_length=1,
+        description="collection of yearly dates; asked where phenology.source is mcd12q2",
+    )
+    cloud_score: str = Field(
+        default="GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED",
+        description="collection with cs_cdf by the image's name; empty: not asked",
     )
     blue_min_usable_fraction: float = Field(
         default=0.8, ge=0, le=1, description="patches less clear than this are not measured in blue and red"
@@ -73,6 +85,16 @@ class EarthEngineParameters(FlowParameters):
         default=1.0, ge=0, description="longest wait before the first further attempt; doubles each time"
     )
 
+    @field_validator("project")
+    @classmethod
+    def _no_placeholder(cls, value: str) -> str:
+        if value != value.lower():
+            raise ValueError(
+                f"{value!r} is no Cloud project (ids have no capital letters): put the id of yours that "
+                "is registered for Earth Engine; https://code.earthengine.google.com/register shows them"
+            )
+        return value
+
 
 def ask(parameters: EarthEngineParameters, what: str, request: Callable[[Any], Answer]) -> Answer:
     """The answer to one request, made when fewer than the allowed number are in flight, and made again on
@@ -82,9 +104,9 @@ def ask(parameters: EarthEngineParameters, what: str, request: Callable[[Any], A
     :class:`~ssl4eco_data.errors.ArchiveError`, transient where another attempt may succeed, and
     :class:`~ssl4eco_data.errors.ConfigError` without the client or with an unreadable key file.
     """
-    ee = session(parameters)
 
     def attempt() -> Answer:
+        ee = session(parameters)
         with _errors_named(ee, what):
             return request(ee)
 
@@ -100,20 +122,31 @@ def session(parameters: EarthEngineParameters) -> ModuleType:
         raise ConfigError(
             "archive.kind earth_engine needs the client: install ssl4eco-data[earthengine]"
         ) from error
+    asked_s = time.monotonic()
     with _INITIALIZE:
         if not ee.data.is_initialized():
-            with _errors_named(ee, f"project {parameters.project}"):
-                ee.Initialize(
-                    _credentials(parameters),
-                    url=parameters.url,
-                    project=parameters.project,
-                    http_transport=_transport(parameters),
-                )
-                ee.data.setMaxRetries(
-                    0
-                )  # further attempts are ours, or they would keep the turn while they wait
+            _initialise(ee, parameters, asked_s)
     module: ModuleType = ee
     return module
+
+
+def _initialise(ee: Any, parameters: EarthEngineParameters, asked_s: float) -> None:
+    """Begin the session; who asked before the last attempt failed need not try, one after the other."""
+    for failed_s, failure in _FAILED[-1:]:
+        if failed_s >= asked_s:
+            raise ArchiveError(str(failure), transient=failure.transient, status=failure.status)
+    ee.data.setMaxRetries(0)  # further attempts are ours, or they would keep the turn while they wait
+    try:
+        with _errors_named(ee, f"project {parameters.project}"):
+            ee.Initialize(
+                _credentials(parameters),
+                url=parameters.url,
+                project=parameters.project,
+                http_transport=_transport(parameters),
+            )
+    except ArchiveError as error:
+        _FAILED[:] = [(time.monotonic(), error)]
+        raise
 
 
 def _transport(parameters: EarthEngineParameters) -> Httplib2Like:
@@ -144,10 +177,11 @@ def _credentials(parameters: EarthEngineParameters) -> Any:
 def _errors_named(ee: Any, what: str) -> Iterator[None]:
     """Turns what the client raises into ArchiveError, transient where another attempt may succeed."""
     from google.auth import exceptions as auth
+    from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
 
     try:
         yield
-    except ee.EEException as error:
+    except (ee.EEException, HttpError) as error:  # the latter while the session begins
         status, asked_s = asked_by(error)
         if status == HTTPStatus.FORBIDDEN and _RATE in str(getattr(error.__context__, "content", "")):
             status = HTTPStatus.TOO_MANY_REQUESTS
@@ -160,6 +194,8 @@ def _errors_named(ee: Any, what: str) -> Iterator[None]:
         raise ArchiveError(f"Earth Engine, {what}: sign-in broke off: {error}", transient=True) from None
     except auth.GoogleAuthError as error:
         kind = type(error).__name__
+        if error.retryable:
+            raise ArchiveError(f"Earth Engine, {what}: sign-in failed ({kind})", transient=True) from None
         raise ArchiveError(
             f"Earth Engine, {what}: credentials refused ({kind}); renew them", transient=False
         ) from None

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
+from ssl4eco_data.archives.identity import acquisition_of, processing_of, strip_start
 from ssl4eco_data.errors import ArchiveError
-from ssl4eco_data.patches import blue_quantile, haze_median, mask_fractions
-from ssl4eco_data.types import PatchGrid, PatchStats, Scene, UInt16Array
+from ssl4eco_data.types import PatchGrid, PatchStats, Scene
 
 _SCENE_ID = re.compile(r"(\d{8})T\d{6}_\d{8}T\d{6}_T(\d{2}[A-Z]{3})")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Item = TypeVar("Item")
-_BASELINE = re.compile(r"_N\d\d\.\d\d$")
 
 
 def scene_of(image: Mapping[str, Any]) -> Scene:
@@ -37,17 +37,24 @@ def _scene_of(image: Mapping[str, Any]) -> Scene:
     west_m, north_m = band["crs_transform"][2], band["crs_transform"][5]
     return Scene(
         scene_id=properties["system:index"],
-        acquisition=_BASELINE.sub("", properties["DATATAKE_IDENTIFIER"]),
+        acquisition=acquisition_of(properties["DATATAKE_IDENTIFIER"]) or properties["DATATAKE_IDENTIFIER"],
         tile=properties["MGRS_TILE"],
-        time=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=properties["system:time_start"]),
+        time=_EPOCH + timedelta(milliseconds=properties["system:time_start"]),
         epsg=int(band["crs"].removeprefix("EPSG:")),
         tile_west_m=float(west_m),
         tile_north_m=float(north_m),
         cloud_fraction=_number(properties, "CLOUDY_PIXEL_PERCENTAGE") / 100,
         sun_elevation_deg=90 - _number(properties, "MEAN_SOLAR_ZENITH_ANGLE"),
         sun_azimuth_deg=_number(properties, "MEAN_SOLAR_AZIMUTH_ANGLE"),
+        processing=processing_of(properties.get("PROCESSING_BASELINE"), _made(properties)),
+        strip=strip_start(properties.get("DATASTRIP_ID")),
         geometry=_polygon(properties["system:footprint"]),
     )
+
+
+def _made(properties: Mapping[str, Any]) -> datetime | None:
+    milliseconds = properties.get("GENERATION_TIME")
+    return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _number(properties: Mapping[str, Any], name: str) -> float:
@@ -74,39 +81,26 @@ def days_and_tiles(scene_ids: Iterable[str]) -> tuple[date, date, list[str]] | N
 
 def pixel_grid(grid: PatchGrid) -> dict[str, Any]:
     """The ``grid`` of a computePixels request: exactly these pixels."""
-    a, b, c, d, e, f = grid.transform
+    shape = (grid.size_px, grid.size_px)
+    return affine_grid(f"EPSG:{grid.epsg}", grid.west_m, grid.north_m, grid.pixel_m, shape)
+
+
+def affine_grid(
+    crs_code: str, west_m: float, north_m: float, pixel_m: float, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The ``grid`` of a computePixels request for north-up square pixels, ``shape`` rows and columns."""
     return {
-        "crsCode": f"EPSG:{grid.epsg}",
-        "dimensions": {"width": grid.size_px, "height": grid.size_px},
+        "crsCode": crs_code,
+        "dimensions": {"width": shape[1], "height": shape[0]},
         "affineTransform": {
-            "scaleX": a,
-            "shearX": b,
-            "translateX": c,
-            "shearY": d,
-            "scaleY": e,
-            "translateY": f,
+            "scaleX": pixel_m,
+            "shearX": 0,
+            "translateX": west_m,
+            "shearY": 0,
+            "scaleY": -pixel_m,
+            "translateY": north_m,
         },
     }
-
-
-def patch_stats(
-    scene_id: str, scl: UInt16Array, colours: tuple[UInt16Array, UInt16Array] | None
-) -> PatchStats:
-    """What a scene shows in a patch, from its classification ``(y, x)`` at 20 m.
-
-    ``colours`` are its blue and red DN at 10 m; without them their statistics stay NaN.
-    """
-    share = mask_fractions(scl)
-    return PatchStats(
-        scene_id=scene_id,
-        clear_fraction=share.clear,
-        snow_fraction=share.snow,
-        shadow_fraction=share.shadow,
-        cloud_fraction=share.cloud,
-        missing_fraction=share.missing,
-        blue_q95=math.nan if colours is None else blue_quantile(colours[0], scl),
-        haze_q50=math.nan if colours is None else haze_median(*colours, scl),
-    )
 
 
 def all_missing(scene_id: str) -> PatchStats:

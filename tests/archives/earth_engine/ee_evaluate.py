@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from ee_graphs import GraphError, Node
+from ee_reduce import in_degrees, reductions
 from ee_world import SINUSOIDAL, ServedImage, World
 from pyproj import Transformer
 from shapely.geometry import shape
@@ -162,15 +163,93 @@ def _unmask(input: Image, value: Image, sameFootprint: bool = True) -> Image:
 
 
 def _constant(value: float) -> Image:
+    """Whole numbers get the narrowest type, as the service gives them."""
+    dtype = np.min_scalar_type(int(value)) if float(value).is_integer() else np.dtype("f8")
+
     def layer(grid: Grid) -> np.ma.MaskedArray:
         size = grid["dimensions"]
-        return np.ma.MaskedArray(np.full((size["height"], size["width"]), value))
+        return np.ma.MaskedArray(np.full((size["height"], size["width"]), value, dtype))
 
     return Image({"constant": layer}, {})
 
 
 def _cast(dtype: str) -> Callable[[Image], Image]:
     return lambda value: _each_layer(value, lambda a: a.astype(dtype))
+
+
+def _in_one_type(operation: Callable[..., Any]) -> Callable[..., np.ma.MaskedArray]:
+    """Arithmetic in the union of both types, beyond which numbers do not go."""
+
+    def computed(a: np.ma.MaskedArray, b: np.ma.MaskedArray) -> np.ma.MaskedArray:
+        dtype = np.promote_types(a.dtype, b.dtype)
+        return operation(a.astype(dtype), b.astype(dtype))
+
+    return computed
+
+
+def _pairwise(operation: Callable[..., np.ma.MaskedArray]) -> Callable[[Image, Image], Image]:
+    """Band by band, one band going with all; the result keeps no properties."""
+
+    def of_images(image1: Image, image2: Image) -> Image:
+        return Image(_paired(image1, image2, operation), {})
+
+    return of_images
+
+
+def _paired(image1: Image, image2: Image, operation: Callable[..., np.ma.MaskedArray]) -> dict[str, Layer]:
+    second = list(image2.layers.values())
+    if len(second) == 1:
+        second *= len(image1.layers)
+    if len(second) != len(image1.layers):
+        raise GraphError(f"{len(image1.layers)} bands and {len(second)} bands do not go together")
+
+    def both(a: Layer, b: Layer) -> Layer:
+        return lambda grid: operation(a(grid), b(grid))
+
+    return {name: both(a, b) for (name, a), b in zip(image1.layers.items(), second, strict=True)}
+
+
+def _update_mask(image: Image, mask: Image) -> Image:
+    def masked(a: np.ma.MaskedArray, m: np.ma.MaskedArray) -> np.ma.MaskedArray:
+        return np.ma.MaskedArray(a.data, np.ma.getmaskarray(a) | (m.filled(0) == 0))
+
+    return replace(image, layers=_paired(image, mask, masked))
+
+
+def _remap(image: Image, to: list[float], defaultValue: float | None = None, **given: Any) -> Image:
+    """The first band; its name is ``remapped``."""
+    table = dict(zip(given["from"], to, strict=True))
+
+    def mapped(a: np.ma.MaskedArray) -> np.ma.MaskedArray:
+        known = np.isin(a.data, list(table))
+        values = np.vectorize(lambda v: table.get(v, defaultValue or 0), otypes=["u1"])(a.data)
+        hidden = np.ma.getmaskarray(a) | (~known if defaultValue is None else False)
+        return np.ma.MaskedArray(values, hidden)
+
+    return Image({"remapped": next(iter(_each_layer(image, mapped).layers.values()))}, {})
+
+
+def _link_collection(
+    input: Image,
+    imageCollection: list[Image],
+    linkedBands: list[str],
+    matchPropertyName: str = "system:index",
+) -> Image:
+    wanted = input.properties[matchPropertyName]
+    found = [i for i in imageCollection if i.properties.get(matchPropertyName) == wanted]
+
+    def nothing(grid: Grid) -> np.ma.MaskedArray:
+        size = grid["dimensions"]
+        return np.ma.masked_all((size["height"], size["width"]), "f4")
+
+    linked = _select(found[0], linkedBands).layers if found else dict.fromkeys(linkedBands, nothing)
+    return replace(input, layers=input.layers | linked)
+
+
+def _to_image(dictionary: Mapping[str, Any], names: list[str]) -> Image:
+    if absent := sorted(name for name in names if dictionary.get(name) is None):
+        raise GraphError(f"Dictionary.toImage: no number for {absent}")
+    return Image({name: _constant(dictionary[name]).layers["constant"] for name in names}, {})
 
 
 def _add_bands(dstImg: Image, srcImg: Image, **_: Any) -> Image:
@@ -206,7 +285,9 @@ def _date_range(leftValue: tuple[float, float], rightField: str) -> Callable[[Im
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **reductions(),
     "Collection.filter": lambda collection, filter: [i for i in collection if filter(i)],
+    "Dictionary.toImage": _to_image,
     "Collection.map": lambda collection, baseAlgorithm, dropNulls=False: [
         baseAlgorithm(i) for i in collection
     ],
@@ -214,7 +295,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Filter.dateRangeContains": _date_range,
     "Filter.listContains": lambda leftValue, rightField: lambda i: i.properties.get(rightField) in leftValue,
     "Filter.inList": lambda leftField, rightValue: lambda i: i.properties.get(leftField) in rightValue,
-    "Filter.intersects": lambda leftField, rightValue: lambda i: _geometry_of(i).intersects(rightValue),
+    "Filter.intersects": lambda leftField, rightValue: (
+        lambda i: _geometry_of(i).intersects(in_degrees(rightValue))
+    ),
     "Feature": lambda geometry, metadata=None: geometry,
     "GeometryConstructors.Polygon": lambda coordinates, **_: shape(
         {"type": "Polygon", "coordinates": coordinates}
@@ -223,11 +306,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         {"type": "MultiPolygon", "coordinates": coordinates}
     ),
     "Image.addBands": _add_bands,
+    "Image.bandNames": lambda image: list(image.layers),
     "Image.cat": _cat,
     "Image.constant": _constant,
+    "Image.gt": _pairwise(lambda a, b: (a > b).astype("u1")),
+    "Image.gte": _pairwise(lambda a, b: (a >= b).astype("u1")),
+    "Image.linkCollection": _link_collection,
+    "Image.multiply": _pairwise(_in_one_type(np.ma.multiply)),
+    "Image.remap": _remap,
+    "Image.rename": lambda input, names: _select(input, list(input.layers), names),
     "Image.select": _select,
     "Image.toInt16": _cast("i2"),
+    "Image.toInt32": _cast("i4"),
     "Image.toUint16": _cast("u2"),
+    "Image.subtract": _pairwise(_in_one_type(np.ma.subtract)),
     "Image.unmask": _unmask,
+    "Image.updateMask": _update_mask,
     "ImageCollection.toBands": _to_bands,
 }

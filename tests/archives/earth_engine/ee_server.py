@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 from ee_evaluate import Evaluator, Image, described
@@ -19,10 +20,14 @@ from ee_world import World
 
 MAX_BYTES, MAX_SIDE_PX, MAX_BANDS = 48 * 2**20, 32_768, 1_024
 TOKEN = "loopback-access-token"
+REFRESH_TOKEN = "loopback-refresh-token"
 
 
 class Server(ThreadingHTTPServer):
-    """Counts requests and misbehaves on demand: ``faults`` is consumed by the next requests."""
+    """Counts requests and misbehaves on demand: ``faults`` is consumed by the next requests.
+
+    ``sign_ins`` are the requests of a session that begins, ``pause_s`` is how long an answer takes at least.
+    """
 
     daemon_threads = True
 
@@ -30,6 +35,9 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.world = world
         self.requests: list[str] = []
+        self.sign_ins: list[str] = []
+        self.refresh_tokens = {REFRESH_TOKEN}
+        self.pause_s = 0.0
         self.used: set[str] = set()
         self.faults: list[str] = []
         self.max_elements = 5_000
@@ -52,6 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
+        self.server.sign_ins.append(path.rpartition("/")[2])
         if path == "/$discovery/rest":
             document = (TESTS / "cloud_api_discovery_document.json").read_text()
             return self._send(200, document.replace("v1alpha", "v1").encode())
@@ -64,8 +73,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/token":
-            token = {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
-            return self._send(200, json.dumps(token).encode())
+            return self._token(parse_qs(body.decode()))
         method = self.path.split("?")[0].rpartition("/")[2]
         with self._counted(method):
             fault = self.server.faults.pop(0) if self.server.faults else ""
@@ -73,10 +81,20 @@ class Handler(BaseHTTPRequestHandler):
                 return self._misbehave(fault)
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return self._error(401, "Request had invalid authentication credentials.")
+            time.sleep(self.server.pause_s)
             try:
                 return self._answer(method, json.loads(body))
             except GraphError as error:
                 return self._error(400, str(error))
+
+    def _token(self, asked: dict[str, list[str]]) -> None:
+        """To service accounts as to users; a refresh token must be known."""
+        self.server.sign_ins.append("token")
+        known = asked.get("refresh_token", [""])[0] in self.server.refresh_tokens
+        if asked["grant_type"] == ["refresh_token"] and not known:
+            return self._send(400, b'{"error": "invalid_grant", "error_description": "revoked"}')
+        token = {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
+        return self._send(200, json.dumps(token).encode())
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:
@@ -95,13 +113,17 @@ class Handler(BaseHTTPRequestHandler):
         self.server.used |= Checker(expression).used
         result = Evaluator(self.server.world, expression).run()
         if method == "value:compute":
-            if len(result) > self.server.max_elements:
-                raise GraphError("Collection query aborted after accumulating over 5000 elements.")
-            features = {"type": "ImageCollection", "features": [described(image) for image in result]}
-            return self._send(200, json.dumps({"result": features}).encode())
+            return self._send(200, json.dumps({"result": self._value(result)}).encode())
         if method == "image:computePixels":
             return self._send(200, _npy(result, body), "application/octet-stream")
         return self._error(404, f"no method {method}")
+
+    def _value(self, result: Any) -> Any:
+        if isinstance(result, dict):
+            return result
+        if len(result) > self.server.max_elements:
+            raise GraphError("Collection query aborted after accumulating over 5000 elements.")
+        return {"type": "ImageCollection", "features": [described(image) for image in result]}
 
     def _misbehave(self, fault: str) -> None:
         status, _, wait = fault.partition(":")
@@ -159,6 +181,8 @@ def _npy(image: Image, body: dict[str, Any]) -> bytes:
     width, height = grid["dimensions"]["width"], grid["dimensions"]["height"]
     if max(width, height) > MAX_SIDE_PX or len(image.layers) > MAX_BANDS:
         raise GraphError(f"{width} x {height} pixels of {len(image.layers)} bands are too many")
+    if not image.layers:
+        raise GraphError("Image has no bands.")
     layers = {name: layer(grid) for name, layer in image.layers.items()}
     size = sum((layer.dtype.itemsize + 1) * width * height for layer in layers.values())
     if size > MAX_BYTES:

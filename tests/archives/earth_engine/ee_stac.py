@@ -21,7 +21,7 @@ MODIS_ASSETS = {
 
 def write_catalogues(world: World, folder: Path) -> tuple[Path, Path]:
     """(imagery, vegetation): two item collections over the files of the world."""
-    sentinel = [_sentinel(image) for image in world.images if "EVI" not in image.bands]
+    sentinel = [_sentinel(image) for image in world.images if "SCL" in image.bands]
     modis = [_modis(image) for image in world.images if "EVI" in image.bands]
     paths = folder / "imagery.json", folder / "vegetation.json"
     for path, items in zip(paths, (sentinel, modis), strict=True):

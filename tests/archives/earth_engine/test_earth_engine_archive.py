@@ -7,7 +7,7 @@ import pickle
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -17,12 +17,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from ee_server import TOKEN, Server, serving
-from ee_world import MODIS_COLUMN, MODIS_PIXEL_M, MODIS_ROW, PIXEL_M, World, write_world
+from ee_world import MODIS_COLUMN, MODIS_PIXEL_M, MODIS_ROW, PIXEL_M, SCORE_PIXEL_M, World, write_world
 from shapely.geometry import MultiPolygon, box
 
-from ssl4eco_data.archives import flow_control
+from ssl4eco_data.archives import earth_engine, flow_control
 from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
 from ssl4eco_data.archives.earth_engine_images import scene_of
+from ssl4eco_data.archives.earth_engine_statistics import stats_in
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError, ConfigError
 from ssl4eco_data.types import Footprint, Location
@@ -90,7 +91,7 @@ def written(
 ) -> np.ndarray:
     """The window of the written array, zero where the tile ends."""
     origin = {"S": (500_000, 5_632_000), "T": (501_020, 5_634_040)}[scene_id[-1]]
-    pixel_m, array = PIXEL_M[band], world.pixels[scene_id][band]
+    pixel_m, array = PIXEL_M.get(band, SCORE_PIXEL_M), world.pixels[scene_id][band]
     row, column = round((origin[1] - north_m) / pixel_m), round((west_m - origin[0]) / pixel_m)
     padded = np.pad(array, size_px)
     return padded[row + size_px : row + 2 * size_px, column + size_px : column + 2 * size_px]
@@ -101,7 +102,7 @@ def test_search_is_one_request_and_describes_scenes(archive, server):
     assert server.requests == ["value:compute"]
     assert [(s.tile, s.time.day) for s in found] == [("31UDS", 2), ("31UDT", 2), ("32ULB", 2), ("31UDS", 12)]
     first, other_tile, other_zone, later = found
-    assert first.acquisition == other_tile.acquisition == "GS2A_20200702T105031_026254"
+    assert first.acquisition == other_tile.acquisition == "S2A_20200702T105031"
     assert other_zone.epsg == 32632
     assert later.acquisition != first.acquisition
     assert first.time == datetime(2020, 7, 2, 10, 50, 31, 417_000, tzinfo=UTC)
@@ -174,30 +175,105 @@ def test_read_refuses_other_zones_and_unknown_bands(archive):
         archive.read(one, INNER, ["B10"])
 
 
-def test_judge_counts_classes_in_two_requests_and_in_the_order_asked(archive, server, world):
+def test_judge_counts_classes_in_one_request_and_in_the_order_asked(archive, server, world):
     inner, other, foreign, later = archive.search(AREA, *PERIOD)
     server.requests.clear()
     stats = archive.judge([later, foreign, inner, other], EDGE)
-    assert server.requests == ["image:computePixels"]
+    assert server.requests == ["value:compute"]
     assert [s.scene_id for s in stats] == [s.scene_id for s in (later, foreign, inner, other)]
     assert stats[1].missing_fraction == 1
     scl = written(world, inner.scene_id, "SCL", EDGE.west_m, EDGE.north_m, 64)
-    assert stats[2].cloud_fraction == pytest.approx(np.isin(scl, (8, 9, 10)).mean())
-    assert stats[2].missing_fraction == pytest.approx(np.isin(scl, (0, 1)).mean()) and (scl == 0).any()
-    assert np.isnan(stats[2].blue_q95)
+    assert stats[2].cloud_fraction == np.isin(scl, (8, 9, 10)).mean()
+    assert stats[2].missing_fraction == np.isin(scl, (0, 1)).mean() and (scl == 0).any()
+    assert np.isnan(stats[2].blue_q95) and np.isnan(stats[2].haze_q50)
 
 
-def test_blue_is_measured_where_the_patch_is_clear_enough(archive, server, world):
-    eager = replace(
-        archive, parameters=archive.parameters.model_copy(update={"blue_min_usable_fraction": 0.1})
+def test_blue_and_haze_are_measured_where_the_patch_is_clear_enough(archive, server, world):
+    one, other = scene(archive, "31UDS", 2), scene(archive, "31UDT", 2)
+    scl = {s: written(world, s.scene_id, "SCL", INNER.west_m, INNER.north_m, 64) for s in (one, other)}
+    clear = {s: np.isin(array, (2, 4, 5, 6, 7, 11)).mean() for s, array in scl.items()}
+    assert clear[one] != clear[other]
+    limit = max(clear.values())
+    picky = replace(
+        archive, parameters=archive.parameters.model_copy(update={"blue_min_usable_fraction": limit})
     )
-    one = scene(archive, "31UDS", 2)
+    histograms = picky._counted([one.scene_id, other.scene_id], INNER, limit)["colours"]
+    sent = {each: histograms[f"{each.scene_id}_blue"] is not None for each in (one, other)}
+    assert sent == {each: clear[each] >= limit for each in (one, other)}, "only clear patches are counted"
     server.requests.clear()
-    (stats,) = eager.judge([one], INNER)
-    assert server.requests == ["image:computePixels"] * 2
-    scl = np.kron(written(world, one.scene_id, "SCL", INNER.west_m, INNER.north_m, 64), np.ones((2, 2)))
-    blue = written(world, one.scene_id, "B2", INNER.west_m, INNER.north_m, 128)[~np.isin(scl, (0, 1, 11))]
-    assert stats.blue_q95 == pytest.approx(np.quantile(blue, 0.95) / 1e4)
+    found = dict(zip((one, other), picky.judge([one, other], INNER), strict=True))
+    assert server.requests == ["value:compute"]
+    for each, stats in found.items():
+        if clear[each] < limit:
+            assert np.isnan(stats.blue_q95) and np.isnan(stats.haze_q50)
+            continue
+        at_10m = np.kron(scl[each], np.ones((2, 2)))
+        blue, red = (
+            written(world, each.scene_id, b, INNER.west_m, INNER.north_m, 128).astype(int)
+            for b in ("B2", "B4")
+        )
+        ground = blue[~np.isin(at_10m, (0, 1, 11))]
+        assert stats.blue_q95 == np.quantile(ground.astype(float), 0.95) * 1e-4
+        dry = ~np.isin(at_10m, (0, 1, 6, 11))
+        assert stats.haze_q50 == pytest.approx(np.median(blue[dry] - red[dry] / 2) / 1e4, abs=1e-12)
+        assert blue.max() > 8_900  # twice that does not fit into the band's own type and red is taken from it
+
+
+def test_cloud_score_is_the_scenes_own_and_nan_where_there_is_none(archive, server, world):
+    scored, unscored, _, later = archive.search(AREA, *PERIOD)
+    for footprint in (INNER, EDGE):
+        stats = archive.judge([unscored, later, scored], footprint)
+        assert np.isnan(stats[0].score_clear_fraction) and stats[0].missing_fraction < 1
+        for one, stat in zip((later, scored), stats[1:], strict=True):
+            score = written(world, one.scene_id, "cs_cdf", footprint.west_m, footprint.north_m, 128)
+            assert 0 < stat.score_clear_fraction < 1
+            assert stat.score_clear_fraction == (score >= 0.6).mean()
+    without = replace(archive, parameters=archive.parameters.model_copy(update={"cloud_score": ""}))
+    bare = without.judge([scored], INNER)[0]
+    assert np.isnan(bare.score_clear_fraction)
+    assert replace(bare, score_clear_fraction=0) == replace(
+        archive.judge([scored], INNER)[0], score_clear_fraction=0
+    )
+
+
+def test_a_patch_beyond_the_tile_is_missing_and_one_across_its_edge_partly(archive, world):
+    one = scene(archive, "31UDS", 2)
+    beyond = Footprint(epsg=32631, west_m=520_000, north_m=5_630_980, size_m=1_280)
+    stats = archive.judge([one], beyond)[0]
+    assert stats.missing_fraction == 1 and np.isnan(stats.score_clear_fraction)
+    across = Footprint(epsg=32631, west_m=499_360, north_m=5_632_640, size_m=1_280)
+    scl = written(world, one.scene_id, "SCL", across.west_m, across.north_m, 64)
+    (stats,) = archive.judge([one], across)
+    assert 0.7 < stats.missing_fraction < 1
+    assert stats.missing_fraction == (scl < 2).mean()
+
+
+def test_many_scenes_are_asked_in_slices_and_a_scene_that_is_gone_is_named(archive, server, monkeypatch):
+    scenes = [s for s in archive.search(AREA, *PERIOD) if s.epsg == INNER.epsg]
+    whole = archive.judge(scenes, INNER)
+    monkeypatch.setattr(earth_engine, "_SCENES_PER_REQUEST", 2)
+    server.requests.clear()
+    np.testing.assert_equal([asdict(s) for s in archive.judge(scenes, INNER)], [asdict(s) for s in whole])
+    assert server.requests == ["value:compute"] * 2
+    gone = replace(scenes[0], scene_id="20200702T105031_20200702T999999_T31UDS")
+    for name in (gone.scene_id, "no-such-name"):
+        with pytest.raises(ArchiveError, match=name) as caught:
+            archive.judge([scenes[0], replace(gone, scene_id=name)], INNER)
+        assert not caught.value.transient
+
+
+@pytest.mark.parametrize("empty", [{}, {"S_SCL": {}, "S_blue": {}}, {"S_SCL": None, "S_blue": None}])
+def test_histograms_of_nothing_are_read_however_they_are_written(empty):
+    answer = {"usable": {"S_usable": 0.0}, "classes": empty, "colours": empty}
+    stats = stats_in(answer, "S", INNER, 0.0)
+    assert stats.missing_fraction == 1
+    assert np.isnan([stats.blue_q95, stats.haze_q50, stats.score_clear_fraction]).all()
+
+
+@pytest.mark.parametrize("key", ["4", "4.0"])
+def test_keys_of_histograms_may_be_written_as_floats(key):
+    answer = {"usable": {"S_usable": 1.0}, "classes": {"S_SCL": {key: 4096.0}}, "colours": {}}
+    assert stats_in(answer, "S", INNER, 0.0).clear_fraction == 1
 
 
 def test_vegetation_series_is_one_request_a_location(archive, server, world):

@@ -79,7 +79,7 @@ def test_a_healthy_project_passes_and_no_secret_is_printed(config: Path, server:
     assert "project my-project, service account" in text
     assert found["imagery"].startswith("ok") and found["mask"].startswith("ok")
     assert found["vegetation"].startswith("ok")
-    assert server.requests.count("value:compute") == 1
+    assert server.requests.count("value:compute") == 2  # a search, a mask
     key = json.loads((config.parent / "key.json").read_text())
     secrets = [TOKEN, key["private_key"].splitlines()[1], key["private_key_id"]]
     assert not any(secret in text for secret in secrets)
