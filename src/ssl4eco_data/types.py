@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic.fields import FieldInfo
 
 UInt16Array = npt.NDArray[np.uint16]
 UInt8Array = npt.NDArray[np.uint8]
@@ -43,6 +44,13 @@ def _beside_configuration(value: str, info: ValidationInfo) -> str:
 
 LocalPath = Annotated[str, AfterValidator(_beside_configuration)]
 """A file, folder or URL in a configuration; relative paths start at the configuration file's folder."""
+
+
+def is_local_path(field: FieldInfo) -> bool:
+    """Whether a model's field is a :data:`LocalPath`, perhaps an optional one."""
+    validator = get_args(LocalPath)[1]
+    in_union = any(validator in get_args(part) for part in get_args(field.annotation))
+    return validator in field.metadata or in_union
 
 
 def _check_utm(epsg: int) -> None:
@@ -193,7 +201,12 @@ class Scene:
     :mod:`ssl4eco_data.bands` (``B02`` ... ``SCL``) to files; an archive without files leaves it empty.
     ``tile_west_m``, ``tile_north_m`` is the outer corner of the tile's grids (the phase of its 60 m grid).
     ``geometry`` is the GeoJSON footprint in lon/lat. ``acquisition`` names the datatake (platform and
-    sensing start), which overlapping tiles of one pass share.
+    start, ``S2B_20190629T212529``), which overlapping tiles of one pass share and which is the same in every
+    archive; ``identity`` outlasts reprocessing, ``scene_id`` does not. ``processing`` sorts as baselines and
+    times of processing do, ``supersedes`` are the ids of older products of the same pixels that the archive
+    lists beside this one, and ``strip`` is when its datastrip begins, which tells two parts of a tile's
+    pass from each other. ``failure`` says why nothing can be read of it: then only the id, the time and
+    the geometry are sure, and ``epsg`` may be 0.
     """
 
     scene_id: str
@@ -207,6 +220,10 @@ class Scene:
     sun_elevation_deg: float
     sun_azimuth_deg: float = math.nan
     offset_dn: int = 0
+    processing: str = ""
+    strip: datetime | None = None
+    supersedes: tuple[str, ...] = ()
+    failure: str = ""
     geometry: Mapping[str, Any] = field(default_factory=dict, compare=False)
     assets: Mapping[str, Asset] = field(default_factory=dict, compare=False)
 
@@ -218,6 +235,11 @@ class Scene:
                 f"scene {self.scene_id}: cloud_fraction must be in [0, 1], got {self.cloud_fraction}"
             )
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """(acquisition, tile): the same in every archive and after every reprocessing."""
+        return self.acquisition, self.tile
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchStats:
@@ -226,7 +248,8 @@ class PatchStats:
     ``blue_q95`` is the 95 % quantile of blue (B02) reflectance (0-1) over pixels that are neither
     missing nor snow, NaN when not measured: haze and missed clouds raise it against the location's
     other dates. ``haze_q50`` is the median of blue - red / 2 over those that are not water either, which
-    the ground moves little and the air much; NaN when not measured.
+    the ground moves little and the air much; NaN when not measured. ``score_clear_fraction`` is the share of
+    the patch's pixels that Cloud Score+ calls clear, NaN where the archive has no score of the scene.
     """
 
     scene_id: str
@@ -237,6 +260,7 @@ class PatchStats:
     missing_fraction: float
     blue_q95: float = math.nan
     haze_q50: float = math.nan
+    score_clear_fraction: float = math.nan
 
     def __post_init__(self) -> None:
         fractions = tuple(self.fractions())

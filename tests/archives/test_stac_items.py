@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ssl4eco_data.archives.items import absolute_href, scene_of
+from ssl4eco_data.archives.items import _entries, absolute_href, scene_of
+from ssl4eco_data.archives.modis import _keys
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
 
@@ -68,19 +69,19 @@ def test_one_acquisition_in_two_catalogues_has_one_name(real_items: Path) -> Non
             "sentinel-2-c1-l2a/S2B_T24MWV_20250731T130245_L2A.json",
         )
     }
-    assert names == {"GS2B_20250731T130249_043879"}
+    assert names == {"S2B_20250731T130249"}
 
 
 def test_one_pass_has_one_acquisition_over_two_zones(real_items: Path) -> None:
     scenes = [scene_of(load(path), "") for path in sorted((real_items / PLANETARY).glob("*.json"))]
     assert len({scene.epsg for scene in scenes}) == 3
-    assert {scene.acquisition for scene in scenes} == {"GS2A_20190101T000001_018417"}
+    assert {scene.acquisition for scene in scenes} == {"S2A_20190101T000001"}
 
 
 def test_older_spellings_are_understood(real_items: Path) -> None:
     scene = scene_of(load(real_items / "S2A_28QCH_20200714_0_L2A.json"), "")
     assert (scene.tile, scene.epsg, scene.offset_dn) == ("28QCH", 32628, 0)
-    assert scene.acquisition == "GS2A_20200714T115221"
+    assert scene.acquisition == "S2A_20200714T115221"
     assert math.isnan(scene.sun_elevation_deg)
 
 
@@ -128,7 +129,46 @@ def test_an_item_that_lacks_something_is_named(item: dict[str, Any], lost: str) 
         ("https://x.net/B.tif", "/data/", "https://x.net/B.tif"),
         ("s3://bucket/B.tif", "/data/", "s3://bucket/B.tif"),
         ("./B.tif", "https://x.net/c/", "https://x.net/c/B.tif"),
+        ("./B.tif", "s3://bucket/c/", "s3://bucket/c/B.tif"),
+        ("../d/B.tif", "gs://bucket/c/", "gs://bucket/d/B.tif"),
     ],
 )
 def test_links_start_at_the_catalogue(href: str, base: str, expected: str) -> None:
     assert absolute_href(href, base) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "planetarycomputer.microsoft.com/sentinel-2-l2a.json",
+        "earth-search.aws.element84.com/sentinel-2-l2a.json",
+        "earth-search.aws.element84.com/sentinel-2-c1-l2a.json",
+    ],
+)
+def test_the_collections_promise_every_band(real_items: Path, path: str) -> None:
+    promised = load(real_items / "collections" / path)["item_assets"]
+    assert set(_entries({"assets": promised})) == set(BANDS)
+
+
+@pytest.mark.parametrize("name", ["modis-13Q1-061", "modis-13A1-061"])
+def test_the_modis_collections_promise_the_three_layers(real_items: Path, name: str) -> None:
+    promised = load(real_items / "collections/planetarycomputer.microsoft.com" / f"{name}.json")[
+        "item_assets"
+    ]
+    assert set(_keys({"assets": promised})) <= set(promised)
+
+
+def test_the_copernicus_data_space_names_bands_with_their_resolution(item: dict[str, Any]) -> None:
+    """Each band is there in several resolutions; the native one counts. Links lead to a bucket."""
+    other = copy.deepcopy(item)
+    assets = {}
+    for name, band in BANDS.items():
+        for pixel_m in (10, 20, 60):
+            if pixel_m >= band.pixel_m:
+                asset = dict(item["assets"][band.common_name])
+                assets[f"{name}_{pixel_m}m"] = asset | {"href": f"s3://eodata/{name}_{pixel_m}m.jp2"}
+    other["assets"] = assets
+    scene = scene_of(other, "https://stac.example/v1/")
+    assert {n: a.href for n, a in scene.assets.items()} == {
+        name: f"s3://eodata/{name}_{band.pixel_m}m.jp2" for name, band in BANDS.items()
+    }

@@ -11,8 +11,9 @@ import shapely
 from catalogue_cases import FOOTPRINT, Truth, lonlat
 
 from ssl4eco_data.archives import sources
+from ssl4eco_data.archives.documents import Asking
 from ssl4eco_data.archives.flow_control import Limits
-from ssl4eco_data.archives.sources import Asking, source_of
+from ssl4eco_data.archives.sources import source_of
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
 from ssl4eco_data.archives.transport import Timeouts
 from ssl4eco_data.errors import ArchiveError
@@ -54,9 +55,9 @@ def test_repeated_items_and_other_collections_do_not_show(
 def test_a_file_is_loaded_once_until_it_changes(
     catalogue: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loads: list[Path] = []
+    loads: list[str] = []
     parse = sources._parse
-    monkeypatch.setattr(sources, "_parse", lambda path: (loads.append(path), parse(path))[1])
+    monkeypatch.setattr(sources, "_parse", lambda text, name: (loads.append(name), parse(text, name))[1])
     path = tmp_path / "items.json"
     for kept in (6, 2):
         path.write_text(json.dumps({"type": "FeatureCollection", "features": features(catalogue)[:kept]}))

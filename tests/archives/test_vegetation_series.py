@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -158,3 +159,23 @@ def test_overlapping_tiles_of_a_pass_are_one_time(catalogue: tuple[Path, Truth])
     series = archive.vegetation_series([location_at(FOOTPRINT)], *PERIOD)
     scenes = archive.search(shapely.box(-180, -90, 180, 90), *PERIOD)
     assert series.sizes["time"] == len({s.acquisition for s in scenes if s.epsg == 32631}) == 4
+
+
+@pytest.mark.parametrize("lost", ["asset", "time"])
+def test_a_malformed_composite_is_no_observation_and_is_named(
+    catalogue: tuple[Path, Truth], tmp_path: Path, lost: str
+) -> None:
+    folder = Path(shutil.copytree(catalogue[0], tmp_path / "copy"))
+    path = folder / "modis-13Q1-061.json"
+    document = json.loads(path.read_text())
+    broken = document["features"][0]
+    if lost == "asset":
+        broken["assets"].popitem()
+    else:
+        broken["properties"]["start_datetime"] = "soon"
+    path.write_text(json.dumps(document))
+    series = archive_of((folder, catalogue[1])).vegetation_series([location_at(FOOTPRINT)], *PERIOD)
+    whole = archive_of(catalogue).vegetation_series([location_at(FOOTPRINT)], *PERIOD)
+    assert 0 < int(series["weight"].astype(bool).sum()) < int(whole["weight"].astype(bool).sum())
+    if lost == "asset":
+        assert any(broken["id"] in cause for cause in series.attrs["unreadable"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ssl4eco_data.patches import low_quantile, offset_dn, offset_jump, remove_offset
+from ssl4eco_data.patches import dark_ground_jump, low_quantile, offset_dn, offset_jump, remove_offset
 
 APPLIED = "earthsearch:boa_offset_applied"
 BASELINE = "s2:processing_baseline"
@@ -82,3 +86,64 @@ def test_the_low_quantile_leaves_no_data_out() -> None:
     assert np.isnan(low_quantile(dn))
     dn[:10] = 700
     assert low_quantile(dn) == 700
+
+
+def one_date(ground: int, level: int, spread: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """(bands, mask) of a patch of one class with reflectances about ``level`` DN."""
+    rng = np.random.default_rng(seed)
+    sides = {"B02": 64, "B03": 64, "B04": 64, "B12": 32}
+    bands = {
+        name: np.clip(rng.normal(level, spread, (side, side)), 1, 9000).astype(np.uint16)
+        for name, side in sides.items()
+    }
+    return bands, np.full((32, 32), ground, np.uint8)
+
+
+@given(
+    ground=st.sampled_from([3, 4, 6]),
+    level=st.integers(150, 900),
+    spread=st.integers(0, 100),
+    seed=st.integers(0, 9),
+)
+def test_dark_ground_of_one_date_shows_an_offset(ground: int, level: int, spread: int, seed: int) -> None:
+    bands, scl = one_date(ground, level, spread, seed)
+    assert dark_ground_jump(bands, scl) == 0
+    up = {name: remove_offset(dn, 1000) for name, dn in bands.items()}
+    assert dark_ground_jump(up, scl) == 1000
+    down = {name: remove_offset(dn, -1000) for name, dn in bands.items()}
+    assert dark_ground_jump(down, scl) == (-1000 if ground == 4 else 0)
+
+
+@given(ground=st.sampled_from([5, 7, 8, 11]), level=st.integers(1, 9000), spread=st.integers(0, 300))
+def test_deserts_snow_and_clouds_say_nothing(ground: int, level: int, spread: int) -> None:
+    assert dark_ground_jump(*one_date(ground, level, spread)) == 0
+
+
+def test_one_dark_band_few_pixels_and_missing_bands_say_nothing() -> None:
+    bands, scl = one_date(4, 1600, 50)
+    assert dark_ground_jump(bands, scl) == 1000
+    assert dark_ground_jump({**bands, "B12": bands["B12"] - np.uint16(900)}, scl) == 0
+    assert dark_ground_jump({"B04": bands["B04"]}, scl) == 0
+    few = np.where(np.arange(1024).reshape(32, 32) < 60, 4, 5)
+    assert dark_ground_jump(bands, few) == 0
+
+
+def test_no_real_date_is_taken_for_wrong_and_a_wrong_one_is_seen(shared_data: Path) -> None:
+    folder = shared_data / "s2-belgium-31UDS"
+    names = {"B02": "blue", "B03": "green", "B04": "red", "B12": "swir22", "SCL": "scl"}
+    found = []
+    for item in json.loads((folder / "items.json").read_text())["features"]:
+        bands = {}
+        for name, key in names.items():
+            with rasterio.open(folder / item["assets"][key]["href"]) as file:
+                bands[name] = file.read(1)
+        scl = bands.pop("SCL")
+        if np.isin(scl, (3, 4, 6)).sum() < 64:
+            continue
+        shifted = [{n: remove_offset(dn, by) for n, dn in bands.items()} for by in (0, 1000, -1000)]
+        found.append([dark_ground_jump(each, scl) for each in shifted])
+    right, up, down = np.array(found).T
+    assert len(found) > 50
+    assert (right == 0).all()
+    assert (up == 1000).all()
+    assert (down == -1000).mean() > 0.8

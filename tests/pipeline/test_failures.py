@@ -205,4 +205,28 @@ def test_one_malformed_item_does_not_stop_the_rest(
     config = build(write_tiny_config(tmp_path, own_archive))
     assert broken["id"] in caplog.text
     assert rounded["id"] not in caplog.text
-    assert broken["id"] not in set(tables.parts(config, tables.CANDIDATES)["scene_id"])
+    candidates = tables.parts(config, tables.CANDIDATES).set_index("scene_id")
+    named = candidates.loc[[broken["id"]]]
+    assert (named["verdict"] == "unreadable").all()
+    assert named["failure"].str.contains("'many'", regex=False).all()
+
+
+def test_a_season_whose_items_are_all_malformed_is_unreadable_and_not_empty(
+    tmp_path: Path, own_archive: Path, built_config: Path
+) -> None:
+    victim = first_choice(built_config)
+    before = tables.parts(configuration.load(built_config), tables.CANDIDATES)
+    here = (before["location_id"] == victim["location_id"]) & (before["season"] == victim["season"])
+    path = own_archive / "sentinel-2-l2a.json"
+    catalogue = json.loads(path.read_text())
+    for item in catalogue["features"]:
+        if item["id"] in set(before[here]["scene_id"]):
+            del item["assets"]
+    path.write_text(json.dumps(catalogue))
+    config = build(write_tiny_config(tmp_path, own_archive))
+    choices = tables.parts(config, tables.CHOICES).set_index(["location_id", "season"])
+    assert choices.loc[(victim["location_id"], victim["season"]), "reason"] == "all_unreadable"
+    candidates = tables.parts(config, tables.CANDIDATES)
+    again = (candidates["location_id"] == victim["location_id"]) & (candidates["season"] == victim["season"])
+    assert set(candidates[again]["scene_id"]) == set(before[here]["scene_id"])
+    assert candidates[again]["failure"].str.contains("assets").all()

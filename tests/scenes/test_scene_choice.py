@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -47,6 +48,16 @@ def chosen(candidates: Sequence[Candidate], rules: SceneRules = RULES) -> dict[s
 )
 def test_verdict_of_one_candidate(candidate, verdict):
     assert verdicts([candidate], RULES) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("score", "least", "verdict"),
+    [(0.49, 0.5, "cloudy"), (0.5, 0.5, "usable"), (0.0, 0.0, "usable"), (float("nan"), 0.5, "usable")],
+)
+def test_a_known_cloud_score_below_the_rule_is_cloudy(score, least, verdict):
+    stats = replace(make_stats("a"), score_clear_fraction=score)
+    rules = RULES.model_copy(update={"min_score_clear_fraction": least})
+    assert verdicts([make_candidate("summer", 2020, 0, "a", stats=stats)], rules) == [verdict]
 
 
 def test_blue_far_over_the_location_is_hazy_once_four_dates_are_known():

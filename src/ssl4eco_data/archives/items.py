@@ -9,12 +9,16 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
+
+from ssl4eco_data.archives.identity import acquisition_of, processing_of, strip_start
 from ssl4eco_data.archives.series import or_failure
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
@@ -23,9 +27,13 @@ from ssl4eco_data.types import Asset, Scene
 
 logger = logging.getLogger(__name__)
 Item = Mapping[str, Any]
+Answer = TypeVar("Answer")
+FEWEST = 4
+"""So many items and none of them a scene: it is the collection that is wrong, not the items."""
 ROUNDING = 1e-4
-_BASELINE_SUFFIX = re.compile(r"_N\d\d\.\d\d$")
-_PRODUCT = re.compile(r"(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})_")
+_MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+_PLATFORM = re.compile(r"sentinel-?2([a-z])", re.IGNORECASE)
+_PRODUCT_MADE = re.compile(r"S2[A-Z]_MSIL\d[A-Z]_.*_(\d{8}T\d{6})")
 _TILE = re.compile(r"(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z]{2})")
 _TILE_IN_ID = re.compile(r"_T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?=_|$)")
 
@@ -38,7 +46,7 @@ def scene_of(item: Item, base: str) -> Scene:
     """
     try:
         return _scene_of(item, base)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (*_MALFORMED, ShapelyError) as error:
         raise ArchiveError(
             f"STAC item {item.get('id', 'without id')} cannot be read as a Sentinel-2 L2A scene "
             f"({type(error).__name__}: {error}); is the collection right?",
@@ -46,21 +54,59 @@ def scene_of(item: Item, base: str) -> Scene:
         ) from error
 
 
-def readable_scenes(items: Sequence[Item], base: str) -> list[Scene]:
-    """The scenes of the items that describe one; the others are logged. ArchiveError when none does."""
+def scenes_of(items: Sequence[Item], base: str) -> list[Scene]:
+    """A scene for every item, as the catalogue lists them, older processings too.
+
+    An item that no scene can be made of gives one with its ``failure``, as far as its time and geometry are
+    known, and is logged. Raises the first ArchiveError when many items give none at all.
+    """
     found = [or_failure(partial(scene_of, item, base)) for item in items]
     failures = [each for each in found if isinstance(each, ArchiveError)]
-    if failures and len(failures) == len(found):
+    if len(failures) >= FEWEST and len(failures) == len(found):
         raise failures[0]
     for failure in failures:
-        logger.warning("%s; it is left out", failure)
-    return [each for each in found if isinstance(each, Scene)]
+        logger.warning("%s", failure)
+    broken = (_broken(i, e) for i, e in zip(items, found, strict=True) if isinstance(e, ArchiveError))
+    return [*(s for s in found if isinstance(s, Scene)), *(s for s in broken if s)]
+
+
+def _broken(item: Item, failure: ArchiveError) -> Scene | None:
+    """What stands for an item that no scene can be made of; None when it tells no time or no place."""
+    name = str(item.get("id", "without id"))
+    time, geometry = time_or_none(item), or_none(lambda: dict(item["geometry"]))
+    if time is None or geometry is None or or_none(lambda: shape(geometry)) is None:
+        return None
+    parts = [or_none(partial(part, item)) for part in (_acquisition, _tile)]
+    entries = or_none(partial(_entries, item)) or {}
+    epsg = or_none(lambda: _epsg(item["properties"], entries))
+    return Scene(
+        scene_id=name,
+        acquisition=parts[0] or name,
+        tile=parts[1] or "",
+        time=time,
+        epsg=epsg or 0,
+        tile_west_m=math.nan,
+        tile_north_m=math.nan,
+        cloud_fraction=math.nan,
+        sun_elevation_deg=math.nan,
+        failure=str(failure),
+        geometry=geometry,
+    )
+
+
+def or_none(part: Callable[[], Answer]) -> Answer | None:
+    """What ``part`` reads from an item; None where the item is malformed there."""
+    try:
+        return part()
+    except (*_MALFORMED, ShapelyError):
+        return None
 
 
 def _scene_of(item: Item, base: str) -> Scene:
     properties = item["properties"]
     entries = _entries(item)
     west_m, north_m = _tile_corner(item, entries)
+    shape(item["geometry"])  # raises for what is no geometry
     reflectance = next((entries[name] for name in entries if name != "SCL"), None)
     return Scene(
         scene_id=item["id"],
@@ -74,6 +120,8 @@ def _scene_of(item: Item, base: str) -> Scene:
         sun_elevation_deg=_sun_elevation(properties),
         sun_azimuth_deg=_first_number(properties, ("view:sun_azimuth", "s2:mean_solar_azimuth")),
         offset_dn=offset_dn(properties, _raster_band(reflectance)),
+        processing=_processing(item),
+        strip=strip_start(_first_text(properties, ("s2:datastrip_id", "eopf:datastrip_id"))),
         geometry=item["geometry"],
         assets={name: _asset(entry, base) for name, entry in entries.items()},
     )
@@ -87,9 +135,17 @@ def _fraction(share: float) -> float:
 def item_time(item: Item) -> datetime:
     """When an item was acquired, or when its period begins, in UTC."""
     properties = item["properties"]
-    text = properties.get("datetime") or properties["start_datetime"]
+    return _utc(properties.get("datetime") or properties["start_datetime"])
+
+
+def _utc(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def time_or_none(item: Item) -> datetime | None:
+    """As :func:`item_time`; None where the item does not state it readably."""
+    return or_none(lambda: item_time(item))
 
 
 def asset_href(item: Item, key: str, base: str) -> str:
@@ -107,7 +163,10 @@ def absolute_href(href: str, base: str) -> str:
     """``href`` as a path or URL of its own; relative ones start at ``base``."""
     if "://" in href or href.startswith("/"):
         return href
-    return urljoin(base, href) if "://" in base else base + href.removeprefix("./")
+    scheme, remote, rest = base.partition("://")
+    if not remote:
+        return base + href.removeprefix("./")
+    return f"{scheme}://{urljoin(f'http://{rest}', href).removeprefix('http://')}"  # buckets are joined alike
 
 
 def _entries(item: Item) -> dict[str, Mapping[str, Any]]:
@@ -171,16 +230,30 @@ def _tile(item: Item) -> str:
 
 
 def _acquisition(item: Item) -> str:
-    """Platform and start of the datatake, which all its tiles share whatever baseline they were made with."""
+    """Platform and start of the datatake, the same in every archive; without them, of the item's time."""
     properties = item["properties"]
-    if datatake := properties.get("s2:datatake_id"):
-        return _BASELINE_SUFFIX.sub("", datatake)
-    names = (properties.get("s2:product_uri"), properties.get("sentinel:product_id"), item["id"])
-    for name in names:
-        if name and (product := _PRODUCT.match(name)):
-            return f"G{product[1]}_{product[2]}"
+    keys = ("s2:datatake_id", "eopf:datatake_id", "s2:product_uri", "sentinel:product_id")
+    for name in (*(properties.get(key) for key in keys), item["id"]):
+        if name and (found := acquisition_of(name)):
+            return found
     platform = properties.get("platform") or properties.get("constellation") or "sentinel-2"
-    return f"{platform}_{item_time(item):%Y%m%dT%H%M%S}"
+    known = _PLATFORM.fullmatch(platform)
+    return f"{f'S2{known[1].upper()}' if known else platform}_{item_time(item):%Y%m%dT%H%M%S}"
+
+
+def _processing(item: Item) -> str:
+    """Baseline and time of processing, in a form that sorts."""
+    properties = item["properties"]
+    baseline = _first_text(properties, ("s2:processing_baseline", "processing:version"))
+    made = _first_text(properties, ("s2:generation_time", "processing:datetime", "created"))
+    for name in (properties.get("s2:product_uri"), properties.get("sentinel:product_id"), item["id"]):
+        if not made and name and (found := _PRODUCT_MADE.match(name)):
+            made = found[1]
+    return processing_of(baseline, or_none(partial(_utc, made)) if made else None)
+
+
+def _first_text(properties: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    return next((str(properties[key]) for key in keys if properties.get(key)), None)
 
 
 def _sun_elevation(properties: Mapping[str, Any]) -> float:

@@ -32,13 +32,16 @@ def scene_series(
     fill what it does not show. A scene that cannot be read for good is no observation; attribute
     ``unreadable`` lists the causes. Raises ValueError when the cells do not divide a patch.
     """
-    passes = _passes([scene for scenes in found for scene in scenes])
+    passes = _passes([scene for scenes in found for scene in scenes if not scene.failure])
     number_of = {acquisition: number for number, acquisition in enumerate(passes)}
     cubes, failures = [], []
     for scenes, location in zip(found, locations, strict=True):
         side = location.footprint.grid(pixel_m).size_px
         cube = Cube.empty(len(passes), np.ones((side, side), np.bool_))
         for scene in sorted(scenes, key=lambda s: s.scene_id):
+            if scene.failure:
+                failures.append(scene.failure)
+                continue
             bands = or_failure(partial(read, scene, location.footprint, BANDS))
             if isinstance(bands, ArchiveError):
                 failures.append(str(bands))

@@ -15,11 +15,13 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from ssl4eco_data.archives.cog import Access, Pixels, Raster, Signing, epsg_of, read, spread
+from ssl4eco_data.archives.documents import Asking
 from ssl4eco_data.archives.flow_control import FlowParameters
-from ssl4eco_data.archives.items import readable_scenes, scene_of
+from ssl4eco_data.archives.identity import newest
+from ssl4eco_data.archives.items import scenes_of
 from ssl4eco_data.archives.modis import modis_series
 from ssl4eco_data.archives.s2_series import scene_series
-from ssl4eco_data.archives.sources import Asking, ItemSource, source_of
+from ssl4eco_data.archives.sources import ItemSource, source_of
 from ssl4eco_data.archives.transport import Timeouts
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
@@ -37,6 +39,8 @@ from ssl4eco_data.types import (
 )
 
 GRID_TOLERANCE_M = 1e-3
+UNKNOWN_EPSG = 0
+"""Of a scene whose item cannot be read."""
 
 
 class StacParameters(FlowParameters):
@@ -90,20 +94,20 @@ class StacArchive:
     parameters: StacParameters
 
     def search(self, area: BaseGeometry, start: date, end: date) -> Sequence[Scene]:
-        """Scenes whose footprint meets ``area``, sorted by time, then scene id.
+        """Scenes whose footprint meets ``area``, by time, then scene id; the newest processing of each.
 
-        An item that no scene can be made of is logged and left out; ArchiveError when none can be read.
+        An item that no scene can be made of is logged and answered with its ``failure``; ArchiveError when
+        none of many can be read.
         """
         source = self._source(self.parameters.imagery)
         items = source.search(self.parameters.collection, area, start, end)
-        scenes = readable_scenes(items, source.base)
-        return sorted(scenes, key=lambda scene: (scene.time, scene.scene_id))
+        return newest(scenes_of(items, source.base))
 
     def get(self, scene_ids: Sequence[str]) -> Mapping[str, Scene]:
         """The scenes with these ids; those that the catalogue does not have are absent."""
         source = self._source(self.parameters.imagery)
         items = source.get(self.parameters.collection, scene_ids)
-        return {item["id"]: scene_of(item, source.base) for item in items}
+        return {scene.scene_id: scene for scene in scenes_of(items, source.base)}
 
     def judge(self, scenes: Sequence[Scene], footprint: Footprint) -> Sequence[PatchStats]:
         """Statistics of each scene inside the patch, in the order asked."""
@@ -145,7 +149,8 @@ class StacArchive:
             [
                 s
                 for s in scenes
-                if s.epsg == location.footprint.epsg and shape(dict(s.geometry)).intersects(area)
+                if s.epsg in (location.footprint.epsg, UNKNOWN_EPSG)
+                and shape(dict(s.geometry)).intersects(area)
             ]
             for location, area in zip(locations, areas, strict=True)
         ]
@@ -156,6 +161,8 @@ class StacArchive:
         p = self.parameters
         return Access(
             sign=p.sign,
+            connect_timeout_s=p.connect_timeout_s,
+            read_timeout_s=p.read_timeout_s,
             timeout_s=p.timeout_s,
             retries=p.retries,
             wait_s=p.retry_wait_s,

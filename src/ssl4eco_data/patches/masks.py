@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,13 @@ import numpy.typing as npt
 
 from ssl4eco_data.bands import SCL_CLEAR, SCL_CLOUD, SCL_MISSING, SCL_SHADOW, SCL_SNOW, SCL_WATER
 from ssl4eco_data.patches.offset import DN_SCALE
-from ssl4eco_data.types import BoolArray, UInt16Array
+from ssl4eco_data.types import BoolArray, FloatArray, UInt16Array
 
 _CLASS_COUNT = 256
+NO_BLUE = (*SCL_MISSING, *SCL_SNOW)
+"""Classes whose pixels say nothing about the brightness of blue."""
+NO_HAZE = (*NO_BLUE, *SCL_WATER)
+"""Classes that lie off the line of clear ground."""
 
 
 class MaskFractions(NamedTuple):
@@ -33,10 +38,18 @@ def mask_fractions(scl: npt.NDArray[np.integer]) -> MaskFractions:
     if not scl.size:
         raise ValueError(f"scl must hold at least one pixel, got shape {scl.shape}")
     counts = np.bincount(scl.ravel(), minlength=_CLASS_COUNT)
+    return class_fractions(dict(enumerate(counts.tolist())), scl.size)
+
+
+def class_fractions(counts: Mapping[int, int], size: int) -> MaskFractions:
+    """Shares of a patch of ``size`` pixels from the number of its pixels in each class of the SCL.
+
+    Pixels in no class that is known count as missing.
+    """
     kinds = (SCL_CLEAR, SCL_SNOW, SCL_SHADOW, SCL_CLOUD)
-    clear, snow, shadow, cloud = (int(counts[list(classes)].sum()) for classes in kinds)
-    missing = scl.size - clear - snow - shadow - cloud
-    return MaskFractions(*(count / scl.size for count in (clear, snow, shadow, cloud, missing)))
+    clear, snow, shadow, cloud = (sum(counts.get(each, 0) for each in classes) for classes in kinds)
+    missing = size - clear - snow - shadow - cloud
+    return MaskFractions(*(count / size for count in (clear, snow, shadow, cloud, missing)))
 
 
 def blue_quantile(blue: UInt16Array, scl: npt.NDArray[np.integer]) -> float:
@@ -44,8 +57,12 @@ def blue_quantile(blue: UInt16Array, scl: npt.NDArray[np.integer]) -> float:
 
     ``blue`` is corrected DN ``(2y, 2x)`` at 10 m with 0 = no data, ``scl`` ``(y, x)`` at 20 m.
     """
-    ground = blue[(blue > 0) & ~_at_10m(np.isin(scl, (*SCL_MISSING, *SCL_SNOW)))]
-    return float(np.quantile(ground, 0.95)) * DN_SCALE if ground.size else float("nan")
+    return bright_end(blue[(blue > 0) & ~_at_10m(np.isin(scl, NO_BLUE))])
+
+
+def bright_end(blue_dn: npt.NDArray[np.number]) -> float:
+    """The 95 % quantile of blue DN ``(n,)`` as reflectance (0-1); NaN without any."""
+    return float(np.quantile(blue_dn, 0.95)) * DN_SCALE if blue_dn.size else float("nan")
 
 
 def haze_median(blue: UInt16Array, red: UInt16Array, scl: npt.NDArray[np.integer]) -> float:
@@ -56,10 +73,13 @@ def haze_median(blue: UInt16Array, red: UInt16Array, scl: npt.NDArray[np.integer
     doi:10.1016/S0034-4257(02)00034-2); the slope 0.5 is that of Fmask (Zhu and Woodcock 2012,
     doi:10.1016/j.rse.2011.10.028). Water lies off the line too, so a flood must not count.
     """
-    ground = (blue > 0) & (red > 0) & ~_at_10m(np.isin(scl, (*SCL_MISSING, *SCL_SNOW, *SCL_WATER)))
-    if not ground.any():
-        return float("nan")
-    return float(np.median(blue[ground].astype(np.float64) - 0.5 * red[ground])) * DN_SCALE
+    ground = (blue > 0) & (red > 0) & ~_at_10m(np.isin(scl, NO_HAZE))
+    return middle(blue[ground].astype(np.float64) - 0.5 * red[ground])
+
+
+def middle(haze_dn: FloatArray) -> float:
+    """The median of blue - red / 2 in DN ``(n,)`` as reflectance; NaN without any."""
+    return float(np.median(haze_dn)) * DN_SCALE if haze_dn.size else float("nan")
 
 
 def mean_ndvi(red: UInt16Array, nir: UInt16Array, scl: npt.NDArray[np.integer] | None = None) -> float:

@@ -6,12 +6,13 @@ Document, BOA_ADD_OFFSET). Archives differ in whether they have taken it out aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ssl4eco_data.bands import SCL_SHADOW, SCL_WATER
 from ssl4eco_data.types import FloatArray, UInt16Array
 
 BASELINE_OFFSET_DN = -1000
@@ -20,6 +21,10 @@ DN_SCALE = 1e-4
 """Reflectance of one DN."""
 JUMP_TOLERANCE_DN = 300.0
 """A quantile of the ground itself moves less than this between dates of a location."""
+SCL_VEGETATION = 4
+_DARK_GROUND = (*SCL_SHADOW, SCL_VEGETATION, *SCL_WATER)
+_VISIBLE = ("B02", "B03", "B04")
+_FEWEST_BANDS, _FEWEST_PIXELS = 2, 256
 
 
 def offset_dn(properties: Mapping[str, Any], raster_band: Mapping[str, Any] | None) -> int:
@@ -81,3 +86,30 @@ def _jump(own: FloatArray, reference: FloatArray) -> int:
     down = np.abs(step - BASELINE_OFFSET_DN) <= JUMP_TOLERANCE_DN
     clipped = (own <= 1) & (reference < -BASELINE_OFFSET_DN + JUMP_TOLERANCE_DN)
     return BASELINE_OFFSET_DN if np.all(down | clipped) and down.any() else 0
+
+
+def dark_ground_jump(bands: Mapping[str, UInt16Array], scl: npt.NDArray[np.integer]) -> int:
+    """+1000 or -1000 where one date's own dark ground lies so far off, else 0; asks no other date.
+
+    ``bands`` are corrected DN keyed ``B02``, ``B03``, ``B04`` (10 m) and ``B12`` (20 m), those that there
+    are; ``scl`` is ``(y, x)`` at 20 m. Water, shadow and vegetation hold pixels below a reflectance of 0.1
+    in all of them; where even the darkest hundredth lies above, the offset is still in. Vegetation is never
+    black in all of the visible; where half of it is clipped at 1, the offset was taken twice. Deserts and
+    snow say nothing, and neither do fewer than 256 pixels of 10 m.
+    """
+    known = [name for name in (*_VISIBLE, "B12") if name in bands]
+    dark = [_ground(bands[name], scl, _DARK_GROUND) for name in known]
+    if "B04" not in known or len(known) < _FEWEST_BANDS:
+        return 0
+    if all(low_quantile(ground) >= -BASELINE_OFFSET_DN for ground in dark) and dark[0].size >= _FEWEST_PIXELS:
+        return -BASELINE_OFFSET_DN
+    green = [_ground(bands[name], scl, (SCL_VEGETATION,)) for name in known if name != "B12"]
+    black = all(g.size >= _FEWEST_PIXELS and np.median(g) <= 1 for g in green)
+    return BASELINE_OFFSET_DN if black else 0
+
+
+def _ground(dn: UInt16Array, scl: npt.NDArray[np.integer], classes: Sequence[int]) -> UInt16Array:
+    """The valid DN of pixels of these classes."""
+    size = dn.shape[0] // scl.shape[0]
+    mask = np.isin(scl, classes).repeat(size, axis=0).repeat(size, axis=1)
+    return dn[mask & (dn > 0)]

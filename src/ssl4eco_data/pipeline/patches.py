@@ -15,25 +15,21 @@ from ssl4eco_data.archives import Archive
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import locations_of
-from ssl4eco_data.patches import low_quantile, mean_ndvi, offset_jump
+from ssl4eco_data.patches import dark_ground_jump, low_quantile, mean_ndvi, offset_jump
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.outage import refuse_outage
+from ssl4eco_data.pipeline.reprocessed import found_again
 from ssl4eco_data.pipeline.stage import Outcome
+from ssl4eco_data.pipeline.wanted import Wanted
 from ssl4eco_data.store import Layout, read_table, write_block, write_table
 from ssl4eco_data.types import BoolArray, Footprint, Location, Scene, UInt16Array
 
 STEADY_BANDS = ("B01", "B02", "B03", "B04", "B11", "B12")
 """Bands whose darkest pixels the seasons move little; leaves move the others by an offset's size."""
+READ_ID = "read_scene_id"
+"""Column of the scene really read: the one chosen, or its newer processing where that one is gone."""
 READ_THREADS = 4
 """Patches of a block read at a time; each waits mostly for the archive."""
-
-
-class Wanted(NamedTuple):
-    """A chosen scene of one season at one location."""
-
-    location_id: str
-    season: str
-    scene_id: str
 
 
 class Cut(NamedTuple):
@@ -59,15 +55,19 @@ def layout(config: Config) -> Layout:
 def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     """Read the chosen scenes of a block and write its shards.
 
-    A scene that the archive no longer has, or that cannot be read for good, is recorded with its cause
-    and leaves its season missing; a transient failure fails the block, which is tried again.
+    A scene that the archive lists under another id, because it was processed anew, is read under that.
+    One that the archive no longer has, or that cannot be read for good, is recorded with its cause and
+    leaves its season missing; a transient failure fails the block, which is tried again.
     """
     plan = layout(config)
     located = locations_of(tables.rows(config, tables.locations(config), block))
     chosen = read_table(tables.part(config, tables.CHOICES, block)).dropna(subset=["scene_id"])
     wanted = [Wanted(*map(str, row)) for row in chosen[list(Wanted._fields)].to_numpy().tolist()]
-    scenes = archive.get(sorted({each.scene_id for each in wanted}))
     by_id = {loc.location_id: loc for loc in located}
+    listed = archive.get(sorted({each.scene_id for each in wanted}))
+    gone = [each for each in wanted if each.scene_id not in listed]
+    renamed = found_again(config, archive, block, gone, by_id)
+    scenes = {**listed, **renamed}
 
     def cut(each: Wanted) -> Cut:
         return _cut(archive, scenes.get(each.scene_id), each, by_id[each.location_id].footprint, config)
@@ -83,7 +83,12 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     table = _quality(cuts, scenes, by_id)
     write_table(quality, table)
     flagged = int((table["offset_jump"] != 0).sum())
-    counts = {"patches": len(done), "unreadable": len(cuts) - len(done), "offset_jumps": flagged}
+    counts = {
+        "patches": len(done),
+        "unreadable": len(cuts) - len(done),
+        "reprocessed": len(renamed),
+        "offset_jumps": flagged,
+    }
     return Outcome(files=(*shards, quality), counts=counts)
 
 
@@ -99,7 +104,11 @@ def _without_sparse(cuts: Mapping[Wanted, Cut], min_seasons: int) -> dict[Wanted
 
 def _cut(archive: Archive, scene: Scene | None, wanted: Wanted, footprint: Footprint, config: Config) -> Cut:
     if scene is None:
-        return Cut({}, np.nan, f"the archive no longer lists {wanted.scene_id}")
+        return Cut(
+            {}, np.nan, f"the archive no longer lists {wanted.scene_id}, nor its pass under another id"
+        )
+    if scene.failure:
+        return Cut({}, np.nan, scene.failure)
     try:
         bands = archive.read(scene, footprint, (*config.patches.bands, "SCL"))
     except ArchiveError as error:
@@ -129,35 +138,48 @@ def _stack(
 def _quality(
     cuts: Mapping[Wanted, Cut], scenes: Mapping[str, Scene], by_id: Mapping[str, Location]
 ) -> pd.DataFrame:
-    """One row per chosen (location, season): NDVI, 60 m window, suspected offset, or the failure."""
+    """One row per chosen (location, season): scene read, NDVI, 60 m window, offset, or the failure."""
     jumps = _offset_jumps(cuts)
     rows = []
     for wanted, cut in cuts.items():
         west_60m, north_60m = np.nan, np.nan
-        if scene := scenes.get(wanted.scene_id):
+        scene = scenes.get(wanted.scene_id)
+        if scene and not scene.failure:
             grid = by_id[wanted.location_id].footprint.grid_60m(scene.tile_west_m, scene.tile_north_m)
             west_60m, north_60m = grid.west_m, grid.north_m
         place = (wanted.location_id, wanted.season)
-        rows.append((*place, cut.mean_ndvi, west_60m, north_60m, jumps[wanted], cut.failure))
-    columns = ["location_id", "season", "mean_ndvi", "west_60m", "north_60m", "offset_jump", "failure"]
+        read_id = scene.scene_id if scene and not cut.failure else ""
+        rows.append((*place, read_id, cut.mean_ndvi, west_60m, north_60m, jumps[wanted], cut.failure))
+    columns = [
+        "location_id",
+        "season",
+        READ_ID,
+        "mean_ndvi",
+        "west_60m",
+        "north_60m",
+        "offset_jump",
+        "failure",
+    ]
     frame = pd.DataFrame(rows, columns=columns)
-    texts = dict.fromkeys(("location_id", "season", "failure"), "str")
+    texts = dict.fromkeys(("location_id", "season", READ_ID, "failure"), "str")
     numbers = dict.fromkeys(("mean_ndvi", "west_60m", "north_60m"), "float64")
     return frame.astype(texts | numbers | {"offset_jump": "int16"})
 
 
 def _offset_jumps(cuts: Mapping[Wanted, Cut]) -> dict[Wanted, int]:
-    """How far each patch's darkest pixels lie from the location's other seasons, if by an offset.
+    """The offset by which each patch lies from the location's other seasons, or its dark ground from dark.
 
     Catalogues are known to state the offset of processing baseline 04.00 wrongly at times.
     """
     jumps: dict[Wanted, int] = {}
     for _, here in groupby(cuts, key=lambda wanted: wanted.location_id):
         group = list(here)
-        bands = [b for b in STEADY_BANDS if any(b in cuts[wanted].bands for wanted in group)]
-        dark = [[_dark(cuts[wanted].bands.get(b)) for b in bands] for wanted in group]
-        found = offset_jump(np.array(dark, dtype=np.float64).reshape(len(group), len(bands)))
-        jumps |= dict(zip(group, map(int, found), strict=True))
+        steady = [b for b in STEADY_BANDS if any(b in cuts[wanted].bands for wanted in group)]
+        dark = [[_dark(cuts[wanted].bands.get(b)) for b in steady] for wanted in group]
+        found = offset_jump(np.array(dark, dtype=np.float64).reshape(len(group), len(steady)))
+        for wanted, jump in zip(group, map(int, found), strict=True):
+            bands = cuts[wanted].bands
+            jumps[wanted] = jump or (dark_ground_jump(bands, bands["SCL"]) if bands else 0)
     return jumps
 
 

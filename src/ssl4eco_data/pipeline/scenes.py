@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -14,7 +14,7 @@ from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import PointSource, footprint_polygon, locations_of
 from ssl4eco_data.phenology import cycle_of, dated_windows, season_windows
-from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline import listed, tables
 from ssl4eco_data.pipeline.outage import refuse_outage
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.scenes import (
@@ -36,6 +36,8 @@ from ssl4eco_data.scenes import (
 from ssl4eco_data.store import read_table, write_table
 from ssl4eco_data.types import Footprint, Location, PatchStats, Scene, SeasonWindow
 
+FRACTIONS = ("clear_fraction", "snow_fraction", "shadow_fraction", "cloud_fraction", "missing_fraction")
+Choosing = Callable[[Location, Sequence[SeasonWindow]], tuple[Sequence[Candidate], Mapping[str, Choice]]]
 NO_WINDOW = "no_window"
 TOO_FEW_SEASONS = "too_few_seasons"
 
@@ -45,22 +47,60 @@ def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
     rows = tables.rows(config, tables.locations(config), block)
     located, windows = locations_of(rows), _windows(config, rows, block)
     cycles = dict(iter(read_table(tables.part(config, tables.CYCLES, block)).groupby("location_id")))
-    areas = {loc.location_id: footprint_polygon(loc.footprint) for loc in located}
-    scenes = archive.search(shapely.union_all(list(areas.values())), *config.period.imagery)
-    shapes = [shape(dict(s.geometry)) for s in scenes]
-    tree = shapely.STRtree(shapes)
+    choose_for = _from_list if config.scenes.policy == "list" else _from_search
+    scenes, choose_at = choose_for(config, archive, located)
 
     candidate_rows, choice_rows = [], []
     for location, own_windows in zip(located, windows, strict=True):
-        here = [scenes[i] for i in sorted(tree.query(areas[location.location_id], predicate="intersects"))]
-        candidates, choices = _choose_for(archive, location, here, own_windows, config)
+        candidates, choices = choose_at(location, own_windows)
         candidate_rows.append(_tag(explain(candidates, config.scenes, choices), location))
         own = cycles.get(location.location_id)
         choice_rows += [_choice_row(location, season, choices, own) for season in config.seasons]
     table = pd.concat(candidate_rows, ignore_index=True)
-    tried = table[table["judged"] | (table["failure"] != "")]
+    malformed = table["scene_id"].isin([s.scene_id for s in scenes if s.failure])
+    tried = table[table["judged"] | (table["failure"] != "") & ~malformed]
     refuse_outage(tried["failure"].tolist(), "candidates")
     return _write(config, block, table, _drop_sparse(choice_rows, config.min_seasons))
+
+
+def _from_search(
+    config: Config, archive: Archive, located: Sequence[Location]
+) -> tuple[Sequence[Scene], Choosing]:
+    """(every scene over the block, from one search; how one location chooses among them)."""
+    areas = {loc.location_id: footprint_polygon(loc.footprint) for loc in located}
+    scenes = archive.search(shapely.union_all(list(areas.values())), *config.period.imagery)
+    tree = shapely.STRtree([shape(dict(s.geometry)) for s in scenes])
+
+    def choose_at(
+        location: Location, windows: Sequence[SeasonWindow]
+    ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
+        here = [scenes[i] for i in sorted(tree.query(areas[location.location_id], predicate="intersects"))]
+        return _choose_for(archive, location, here, windows, config)
+
+    return scenes, choose_at
+
+
+def _from_list(
+    config: Config, archive: Archive, located: Sequence[Location]
+) -> tuple[Sequence[Scene], Choosing]:
+    """(the listed scenes of the block, how one location takes its own of them)."""
+    images = listed.images_of(config, located)
+    if not any(images.values()):
+        listed.check_list(config, locations_of(tables.locations(config)))
+    found = listed.find(archive, images, {loc.location_id: loc for loc in located})
+
+    def choose_at(
+        location: Location, windows: Sequence[SeasonWindow]
+    ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
+        own = images[location.location_id]
+        choices = listed.listed_choices(own, found, location, windows, config.seasons)
+        candidates = [choice.candidate for choice in choices.values() if choice.candidate]
+        once = {c.scene.scene_id: c.scene for c in candidates if not c.failure}
+        stats, failures = _judge(archive, list(once.values()), location.footprint) if once else ([], {})
+        candidates = with_failures(with_stats(candidates, stats), failures)
+        return candidates, listed.judged(choices, candidates)
+
+    return list(found.values()), choose_at
 
 
 def _windows(config: Config, located: pd.DataFrame, block: int) -> Iterable[Sequence[SeasonWindow]]:
@@ -90,7 +130,8 @@ def _choose_for(
     config: Config,
 ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
     rules = config.scenes
-    candidates = candidates_of([s for s in scenes if s.epsg == location.footprint.epsg], windows, rules)
+    in_zone = [s for s in scenes if s.epsg == location.footprint.epsg or (s.failure and not s.epsg)]
+    candidates = candidates_of(in_zone, windows, rules)
     model = load_cloud_model(rules.cloud_model) if rules.cloud_model else None
     candidates = _judged(archive, candidates, location.footprint, rules)
     while model and (scenes := _unseen(candidates, rules)):
@@ -163,20 +204,15 @@ def _choice_row(
     choice = choices[season]
     row: dict[str, object] = {"location_id": location.location_id, "season": season, "reason": choice.reason}
     candidate = choice.candidate
-    if candidate is None or candidate.stats is None:
+    if candidate is None:
         return row
-    stats = candidate.stats
     since, sigma, phase = cycle_of(_days(candidate.scene.time), cycles)
     return row | {
         "scene_id": candidate.scene.scene_id,
         "time": candidate.scene.time,
         "year": candidate.year,
         "days_from_middle": candidate.days_from_middle,
-        "clear_fraction": stats.clear_fraction,
-        "snow_fraction": stats.snow_fraction,
-        "shadow_fraction": stats.shadow_fraction,
-        "cloud_fraction": stats.cloud_fraction,
-        "missing_fraction": stats.missing_fraction,
+        **{name: getattr(candidate.stats, name) if candidate.stats else None for name in FRACTIONS},
         "days_since_greenup": since,
         "days_since_greenup_sigma": sigma,
         "cycle_phase": phase,
@@ -206,10 +242,7 @@ CHOICE_DTYPES = {
     "time": "datetime64[ms, UTC]",
     "year": "Int16",
     "days_from_middle": "Int16",
-    **dict.fromkeys(
-        ("clear_fraction", "snow_fraction", "shadow_fraction", "cloud_fraction", "missing_fraction"),
-        "float64",
-    ),
+    **dict.fromkeys(FRACTIONS, "float64"),
     "reason": "str",
     **dict.fromkeys(("days_since_greenup", "days_since_greenup_sigma", "cycle_phase"), "float64"),
 }

@@ -39,7 +39,8 @@ def candidates_of(
     """Every (window, scene) pair whose UTC date lies in the window, best first within a season.
 
     ``scenes`` are those over one location, in the zone of its footprint. One pass listed under two tiles
-    gives two candidates that share ``scene.acquisition``; a scene listed twice gives one.
+    gives two candidates that share ``scene.acquisition``; a scene listed twice gives one. A scene that
+    cannot be read is a candidate with its failure.
     """
     unique = {scene.scene_id: scene for scene in scenes}
     found = {}
@@ -52,6 +53,7 @@ def candidates_of(
                     year=window.year,
                     days_from_middle=(day - window.middle).days,
                     scene=scene,
+                    failure=scene.failure,
                 )
                 found[candidate.key] = candidate
     return in_order(found.values(), rules)

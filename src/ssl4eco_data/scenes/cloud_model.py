@@ -7,13 +7,13 @@ does not depend on one.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.imports import load_named
 from ssl4eco_data.types import UInt16Array
 
 MODEL_BANDS = ("B04", "B03", "B08")
@@ -32,14 +32,7 @@ class CloudModel(Protocol):
 
 def load_cloud_model(path: str) -> CloudModel:
     """The function at an import path ``package.module:function``. Raises ConfigError where there is none."""
-    module, _, name = path.partition(":")
-    try:
-        model = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"scenes.cloud_model = {path!r} cannot be loaded ({error}); name an installed function as "
-            '"package.module:function", such as "omnicloudmask:predict_from_array", or leave it out'
-        ) from error
+    model = load_named(path, "scenes.cloud_model", "omnicloudmask:predict_from_array")
     if not callable(model):
         raise ConfigError(f"scenes.cloud_model = {path!r} must name a function, got {type(model).__name__}")
     return model  # type: ignore[no-any-return]

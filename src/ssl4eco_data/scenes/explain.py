@@ -20,6 +20,7 @@ _STATS = (
     "missing_fraction",
     "blue_q95",
     "haze_q50",
+    "score_clear_fraction",
 )
 _DTYPES: Mapping[str, str] = {
     "season": "str",
@@ -36,6 +37,7 @@ _DTYPES: Mapping[str, str] = {
     "second_opinion": "str",
     "verdict": "str",
     "failure": "str",
+    "supersedes": "str",
 }
 
 
@@ -74,4 +76,5 @@ def _row(candidate: Candidate, verdict: str, opinion: str) -> dict[str, object]:
         "second_opinion": opinion,
         "verdict": verdict,
         "failure": candidate.failure,
+        "supersedes": " ".join(scene.supersedes),
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ssl4eco_data.types import Parameters
+from ssl4eco_data.types import LocalPath, Parameters
 
 
 class SceneRules(Parameters):
@@ -21,13 +21,26 @@ class SceneRules(Parameters):
     min_usable_fraction: float = Field(
         default=0.9, ge=0, le=1, description="share of the patch that must be clear or snow"
     )
+    min_score_clear_fraction: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the patch that Cloud Score+ must call clear, where the archive knows it; "
+        "0: recorded only",
+    )
     judge: Literal["until_n_clear", "all"] = Field(
         default="until_n_clear",
         description="judge outward from the best date until n_clear are usable, or all",
     )
     n_clear: int = Field(default=3, ge=1, description="usable acquisitions per season that end the judging")
-    policy: Literal["nearest", "least_cloudy"] = Field(
-        default="nearest", description="the date nearest the season's middle, or the tile with least cloud"
+    policy: Literal["nearest", "least_cloudy", "list"] = Field(
+        default="nearest",
+        description="the date nearest the season's middle, the tile with least cloud, or a list of images",
+    )
+    images: LocalPath | None = Field(
+        default=None,
+        description="CSV of the policy 'list': lon and lat or the id of a location, and Earth Engine's image "
+        "ids in image_id_1 for the first season, image_id_2 for the second, ...",
     )
     year_policy: Literal["any", "prefer_same", "require_same"] = Field(
         default="any", description="whether the seasons of a location come from one year"
@@ -71,3 +84,14 @@ class SceneRules(Parameters):
         "omnicloudmask:predict_from_array; empty: none",
     )
     min_seasons: int = Field(default=2, ge=0, description="a location with fewer seasons is dropped")
+
+    @model_validator(mode="after")
+    def _list_named(self) -> Self:
+        if (self.policy == "list") != (self.images is not None):
+            way_out = "name the CSV of the images" if self.images is None else 'set policy = "list" for it'
+            raise ValueError(
+                f"policy = {self.policy!r} and images = {self.images!r} do not go together: {way_out}"
+            )
+        if self.images and "://" in self.images:
+            raise ValueError(f"images must be a file on disk, got {self.images!r}: download it first")
+        return self

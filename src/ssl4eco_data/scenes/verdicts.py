@@ -57,4 +57,6 @@ def _first_opinion(candidate: Candidate, rules: SceneRules) -> Verdict:
         return (
             "missing" if stats.missing_fraction > stats.cloud_fraction + stats.shadow_fraction else "cloudy"
         )
+    if stats.score_clear_fraction < rules.min_score_clear_fraction - _ROUNDING:
+        return "cloudy"  # never where the score is not known: NaN is below nothing
     return "usable"
