@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+for _name in ("COLUMNS", "LINES"):  # workers of pytest-xdist get 80 by 24, which rich keeps for good
+    os.environ.pop(_name, None)
+
 TINY = """
 [dataset]
 root = "dataset"

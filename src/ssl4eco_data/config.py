@@ -7,21 +7,30 @@ known one; every error names the key, the value and the place in the file.
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
-import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from ssl4eco_data.archives.earth_engine import EarthEngineParameters
+from ssl4eco_data.archives.own import KIND, OwnParameters
 from ssl4eco_data.archives.stac import StacParameters
 from ssl4eco_data.bands import REFLECTANCE_BANDS
+from ssl4eco_data.config_errors import explained
 from ssl4eco_data.errors import ConfigError
 from ssl4eco_data.locations import LocationParameters, WeightParameters
 from ssl4eco_data.phenology import PhenologyParameters
@@ -29,7 +38,7 @@ from ssl4eco_data.redaction import redacted
 from ssl4eco_data.scenes import SceneRules
 from ssl4eco_data.simulate import SimulationParameters
 from ssl4eco_data.store import StoreParameters
-from ssl4eco_data.types import SEASONS, LocalPath, Parameters
+from ssl4eco_data.types import SEASONS, LocalPath, Parameters, is_local_path
 
 BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 
@@ -162,12 +171,25 @@ class RunParameters(Parameters):
     budget: BudgetParameters = Field(default_factory=BudgetParameters)
 
 
+def _archive_kind(value: Any) -> str | None:
+    """Which parameters check ``[archive]``; an import path is the kind of the user's own."""
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    return KIND if ":" in str(kind) else None if kind is None else str(kind)
+
+
+ArchiveParameters = SerializeAsAny[
+    Annotated[StacParameters, Tag("stac")]
+    | Annotated[EarthEngineParameters, Tag("earth_engine")]
+    | Annotated[OwnParameters, Tag(KIND)]
+]
+
+
 class Config(Parameters):
     """Everything a build needs. Paths are absolute after :func:`load`."""
 
     dataset: DatasetParameters
     period: Period
-    archive: Annotated[StacParameters | EarthEngineParameters, Field(discriminator="kind")]
+    archive: ArchiveParameters = Field(discriminator=Discriminator(_archive_kind))
     locations: LocationParameters = Field(default_factory=LocationParameters)
     phenology: PhenologyParameters = Field(default_factory=PhenologyParameters)
     scenes: SceneRules = Field(default_factory=SceneRules)
@@ -184,6 +206,20 @@ class Config(Parameters):
             raise ValueError(
                 f"scenes.year_policy = {self.scenes.year_policy!r} is for seasons; with "
                 "locations.source.date_fields each date is of its own year: leave it out"
+            )
+        if self.locations.date_fields and self.scenes.policy == "list":
+            raise ValueError(
+                'scenes.policy = "list" names the images of the seasons itself: '
+                "leave locations.source.date_fields out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _product_there(self) -> Self:
+        if self.phenology.source == "mcd12q2" and not isinstance(self.archive, EarthEngineParameters):
+            raise ValueError(
+                'phenology.source = "mcd12q2" needs archive.kind = "earth_engine", the only archive that has '
+                f'it, got "{self.archive.kind}": leave it out to derive dates from the vegetation series'
             )
         return self
 
@@ -260,7 +296,7 @@ def parse(text: str, path: Path, *, with_files: bool = True) -> Config:
         as_written = Config.model_validate(data)
         config = Config.model_validate(data, context={"base": path.parent.resolve()})
     except ValidationError as error:
-        lines = [_explain(e, text) for e in _first_causes(error.errors())]
+        lines = explained(error, text, data, Config)
         raise ConfigError(
             f"{path}: {len(lines)} mistake{'s' * (len(lines) > 1)}\n" + "\n".join(lines)
         ) from None
@@ -286,17 +322,6 @@ def _without_secrets(value: Any) -> Any:
     return redacted(value) if isinstance(value, str) and "://" in value else value
 
 
-def _first_causes(errors: Sequence[Any]) -> list[Any]:
-    """Without the errors of a list that follow from those of its items."""
-    places = [tuple(e["loc"]) for e in errors]
-    return [
-        e
-        for e in errors
-        if e["type"] != "too_short"
-        or not any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == tuple(e["loc"]) for p in places)
-    ]
-
-
 def _check_files(config: Config, path: Path) -> None:
     """Input files that the embedded archive will not write must be there."""
     if (config.root / "config.toml").resolve() == path.resolve():
@@ -311,7 +336,8 @@ def _check_files(config: Config, path: Path) -> None:
         if not made and not file.exists():
             hint = "; `ssl4eco fetch-layer` downloads the RESOLVE ecoregions" * (key == "locations.strata")
             raise ConfigError(f"{path}: {key} names a file that does not exist: {value}{hint}")
-        if file.is_dir() and file.suffix != ".gdb":
+        own = key.startswith("archive.") and isinstance(config.archive, OwnParameters)
+        if file.is_dir() and file.suffix != ".gdb" and not own:
             raise ConfigError(f"{path}: {key} must name a file, {value} is a folder")
 
 
@@ -325,90 +351,9 @@ def _local_paths(model: BaseModel, prefix: str = "") -> list[tuple[str, str]]:
             found += _local_paths(value, f"{key}.")
         elif (
             key not in ("dataset.root", "simulate.folder")
-            and _is_path(field)
+            and is_local_path(field)
             and value
             and Path(value).is_absolute()
         ):
             found.append((key, value))
     return found
-
-
-def _is_path(field: Any) -> bool:
-    validator = typing.get_args(LocalPath)[1]
-    in_union = any(validator in typing.get_args(a) for a in typing.get_args(field.annotation))
-    return validator in field.metadata or in_union
-
-
-def _explain(error: Mapping[str, Any], text: str) -> str:
-    """One line for one pydantic error: where, what, and the way out."""
-    loc = [str(part) for part in error["loc"] if part not in _tags()]
-    if error["type"].startswith("union_tag"):
-        loc.append(str(error["ctx"]["discriminator"]).strip("'"))
-    key = ".".join(loc) or "(the whole file)"
-    line = _line_of(loc, text)
-    where = f"  line {line}: {key}" if line else f"  {key}"
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(loc[:-1])
-        near = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"{where}: unknown key {loc[-1]!r} = {error['input']!r}; {hint}"
-    if error["type"] in ("missing", "union_tag_not_found"):
-        return f"{where}: missing; it is required"
-    if error["type"] == "union_tag_invalid":
-        return f"{where}: must be one of {error['ctx']['expected_tags']}, got {error['ctx']['tag']!r}"
-    if error["type"] == "model_type":
-        return f"{where}: must be a table [{key}], got {error['input']!r}"
-    if error["type"] == "value_error":
-        return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
-    return f"{where}: {error['msg']}, got {error['input']!r}"
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The pydantic models inside an annotation (optional and union members)."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated):
-        return [m for a in typing.get_args(annotation) for m in _models(a)]
-    return []
-
-
-def _tags() -> frozenset[str]:
-    """Discriminator values, which pydantic puts into error locations and no file contains."""
-    found: set[str] = set()
-    for field in _every_field(Config):
-        if field.discriminator:
-            for model in _models(field.annotation):
-                found.update(typing.get_args(model.model_fields[str(field.discriminator)].annotation))
-    return frozenset(found)
-
-
-def _every_field(model: type[BaseModel]) -> list[Any]:
-    fields = list(model.model_fields.values())
-    return fields + [f for field in fields for m in _models(field.annotation) for f in _every_field(m)]
-
-
-def _known_keys(loc: Sequence[str]) -> list[str]:
-    models: list[type[BaseModel]] = [Config]
-    for part in loc:
-        models = [
-            m
-            for model in models
-            if part in model.model_fields
-            for m in _models(model.model_fields[part].annotation)
-        ]
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def _line_of(loc: Sequence[str], text: str) -> int | None:
-    """The line of the file that sets this key, or opens this table."""
-    section: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if table := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-            section = [p.strip().strip("\"'") for p in table[1].split(".")]
-            if section == list(loc):
-                return number
-        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            full = section + [p.strip("\"'") for p in key[1].split(".")]
-            if full == list(loc[: len(full)]):
-                return number
-    return None

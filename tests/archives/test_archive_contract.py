@@ -1,64 +1,77 @@
-"""What every archive must do, against known pixels: a real one, a catalogue file, a STAC API.
+"""What every archive must do, against known pixels: a real one, a catalogue file, a STAC API, Earth
+Engine, one's own.
 
-A further archive joins by a fixture that gives an :class:`Offer`.
+A further archive joins by an :class:`Offer`; the environment variable ``SSL4ECO_OFFER`` names functions that
+make one (``docs/extending.md``).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import shapely
-from catalogue_cases import COMPOSITES, FILL_EVI, FOOTPRINT, LAYERS, Tile, Truth, location_at, lonlat
+from catalogue_cases import COMPOSITES, FILL_EVI, FOOTPRINT, LAYERS, Tile, Truth, location_at
+from contract_offer import END, OTHERS, START, Offer
+from ee_catalogue import renamed, signed_in, world_of
+from ee_world import World
 from stac_server import Server
 
-from ssl4eco_data.archives import Archive, cog
+from ssl4eco_data.archives import cog
+from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
 from ssl4eco_data.bands import BANDS
-from ssl4eco_data.types import Footprint, Scene
+from ssl4eco_data.imports import load_named
+from ssl4eco_data.types import Footprint
 
-START, END = date(2015, 1, 1), date(2030, 1, 1)
-
-
-@dataclass(frozen=True)
-class Offer:
-    """An archive, the truth about it, a footprint with many scenes, and others to cut."""
-
-    archive: Archive
-    truth: Truth
-    footprint: Footprint
-    others: tuple[Footprint, ...] = field(default=())
-    index: str = "evi"
-
-    @property
-    def area(self) -> shapely.Geometry:
-        return lonlat(self.footprint.epsg, shapely.box(*self.footprint.bounds_m))
-
-    def scenes(self) -> list[Scene]:
-        return list(self.archive.search(self.area, START, END))
+OWN = ("own_offer:offer", *os.environ.get("SSL4ECO_OFFER", "").split())
+"""Functions of a folder that give an offer, by import path: the example's, and the user's own."""
 
 
-OTHERS = tuple(
-    Footprint(epsg=32631, west_m=west, north_m=north, size_m=640)
-    for west, north in (
-        (300000, 5700000),
-        (299700, 5700320),
-        (305700, 5694300),
-        (303940, 5699980),
-        (303620, 5697020),
-    )
-)
-"""Corners of tiles, windows that reach beyond them, and several phases of the 60 m grid."""
+@pytest.fixture(scope="session")
+def own_offers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Offer]:
+    """The offer of an import path, made once."""
+
+    @cache
+    def made(path: str) -> Offer:
+        offered: Offer = load_named(path, "SSL4ECO_OFFER", OWN[0])(tmp_path_factory.mktemp("own"))
+        return offered
+
+    return made
 
 
-@pytest.fixture(params=["file", "api", "belgium"])
+@pytest.fixture(scope="session")
+def _world(catalogue: tuple[Path, Truth], tmp_path_factory: pytest.TempPathFactory) -> tuple[Truth, World]:
+    truth = renamed(catalogue[1])
+    return truth, world_of(truth, tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def earth_engine(_world: tuple[Truth, World]) -> Iterator[Offer]:
+    """The catalogue's pixels behind the loopback service, asked by the official client."""
+    truth, world = _world
+    with signed_in(world) as server:
+        parameters = EarthEngineParameters(project="p", url=server.url, retries=0, cloud_score="")
+        archive = EarthEngineArchive(parameters)
+        yield Offer(archive, truth, FOOTPRINT, OTHERS[:3])
+
+
+@pytest.fixture(params=[*OWN, "file", "api", "belgium", "earth_engine"])
 def offer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Offer:
+    if request.param in OWN:
+        made: Offer = request.getfixturevalue("own_offers")(request.param)
+        return made
+    if request.param == "earth_engine":
+        service: Offer = request.getfixturevalue("earth_engine")
+        return service
     if request.param == "belgium":
         return _belgium(request.getfixturevalue("shared_data"))
     folder, truth = request.getfixturevalue("catalogue")

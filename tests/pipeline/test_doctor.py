@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ssl4eco_data.cli import app
-from ssl4eco_data.pipeline.doctor import Check, describe_check
+from ssl4eco_data.errors import ArchiveError
+from ssl4eco_data.pipeline.doctor import Check, _fix, describe_check
 from tests.conftest import write_tiny_config
 
 NAMES = ["configuration", "python", "gdal", "ssl4eco-data", "zarr", "numba", "rasterio"]
@@ -107,3 +108,27 @@ def test_long_findings_are_wrapped_under_themselves() -> None:
     assert max(map(len, lines)) <= 80
     assert all(line.startswith(" " * 23) for line in lines[1:-1])
     assert lines[-1].strip() == "fix: mend it"
+
+
+def test_cells_that_do_not_fit_the_patch_are_named(tmp_path: Path, tiny_archive: Path) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("vegetation =")]
+    path.write_text("\n".join(lines).replace("[archive]", "[archive]\nvegetation_pixel_m = 130"))
+    code, states, said = doctor(path)
+    assert code == 1
+    assert states["vegetation"] == "failed", said
+    assert "130" in said
+
+
+@pytest.mark.parametrize(
+    ("message", "way_out"),
+    [
+        ("https://x answers HTTP 403: no", "the account may use the project"),
+        ("no observation around 4030D_5408L", "otherwise"),
+        ("HTTP 404 at https://x", "name what is there"),
+        ("a place 14291 m off", "otherwise"),
+        ("connection refused", "the address is right"),
+    ],
+)
+def test_a_number_in_a_name_is_no_status(message: str, way_out: str) -> None:
+    assert way_out in _fix(ArchiveError(message, transient=False), "otherwise")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -14,8 +15,10 @@ from typer.testing import CliRunner
 from ssl4eco_data import config as configuration
 from ssl4eco_data import pipeline
 from ssl4eco_data.cli import app
-from ssl4eco_data.pipeline.explanation import REASONS, VERDICTS
+from ssl4eco_data.pipeline.explanation import OPINIONS, REASONS, VERDICTS
+from ssl4eco_data.pipeline.listed import NOT_IN_ARCHIVE, NOT_LISTED, OTHER_ZONE
 from ssl4eco_data.pipeline.scenes import NO_WINDOW, TOO_FEW_SEASONS
+from ssl4eco_data.scenes.second_opinion import Opinion
 from tests.conftest import write_tiny_config
 from tests.pipeline.counting_server import CountingServer, serving, write_remote_catalogue
 from tests.pipeline.digests import digest
@@ -100,6 +103,23 @@ def test_scores_of_another_archive_or_damaged_ones_are_not_used(
     assert masks_asked(remote_config, server)
 
 
+def test_scores_that_cannot_be_are_judged_again(remote_config: Path, server: CountingServer) -> None:
+    first_masks(remote_config, server)
+    kept = remote_config.parent / "dataset/runs/judged/00000.parquet"
+    pd.read_parquet(kept).assign(clear_fraction=7.0).to_parquet(kept)
+    remote_config.write_text(remote_config.read_text() + "n_clear = 2\n")
+    assert masks_asked(remote_config, server)
+    assert pd.read_parquet(kept)["clear_fraction"].max() <= 1
+
+
+def test_a_place_that_takes_no_scores_stops_no_build(remote_config: Path, server: CountingServer) -> None:
+    blocked = remote_config.parent / "dataset/runs/judged"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where the folder must go")
+    assert first_masks(remote_config, server)
+    assert len(candidates(remote_config))
+
+
 def explain(*words: str, columns: int = 80) -> tuple[int, str]:
     result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, ["explain", *words])
     return result.exit_code, result.output
@@ -144,10 +164,41 @@ def test_a_season_without_a_scene_says_why(finished_config: Path) -> None:
     assert f"{without['season']}: no scene, {REASONS[without['reason']]}" in text
 
 
+def test_the_second_opinion_is_shown_with_its_meaning(built_config: Path) -> None:
+    every = candidates(built_config)
+    doubted = every[every["verdict"] == "hazy"]
+    location = doubted["location_id"].iloc[0] if len(doubted) else every["location_id"].iloc[0]
+    mine = every[every["location_id"] == location]
+    code, text = explain(str(built_config.parent / "dataset"), location, columns=100)
+    assert code == 0
+    assert max(map(len, text.splitlines())) <= 100
+    heads = next(line for line in text.splitlines() if line.startswith("day"))
+    assert "opinion" in heads.split()
+    said = set(mine["second_opinion"]) - {""}
+    assert said
+    for name, meaning in OPINIONS.items():
+        assert (f"{name.replace('_', ' ')}: {meaning}" in text) == (name in said)
+
+
+def test_a_table_of_an_earlier_version_is_explained(finished_config: Path) -> None:
+    root = finished_config.parent / "dataset"
+    later = ["second_opinion", "haze_q50", "score_clear_fraction"]
+    for path in (root / "scenes/candidates").glob("*.parquet"):
+        pd.read_parquet(path).drop(columns=later).to_parquet(path)
+    location = candidates(finished_config)["location_id"].iloc[0]
+    assert explain(str(root), location, columns=120)[0] == 0
+
+
+def test_every_opinion_has_words() -> None:
+    assert set(get_args(Opinion)) == set(OPINIONS)
+
+
 def test_every_reason_has_words() -> None:
     from ssl4eco_data.scenes.choice import _REASONS
 
-    assert {*_REASONS.values(), NO_WINDOW, TOO_FEW_SEASONS, "all_rejected", "no_candidates"} == set(REASONS)
+    listed = {NOT_LISTED, NOT_IN_ARCHIVE, OTHER_ZONE}
+    others = {NO_WINDOW, TOO_FEW_SEASONS, "all_rejected", "no_candidates"}
+    assert {*_REASONS.values(), *listed, *others} == set(REASONS)
 
 
 @pytest.mark.parametrize(

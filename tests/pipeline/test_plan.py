@@ -261,3 +261,33 @@ def test_a_spent_budget_pauses_and_the_same_command_goes_on(
         for root in (config.root, tmp_path / "at-once")
     )
     assert paused == at_once
+
+
+def test_red_and_blue_of_usable_images_are_counted(tmp_path: Path) -> None:
+    config = described(tmp_path, STAC)
+    one = costs.judging_cost(config, 10, 1)
+    mask, blue = (costs.window_cost(config, band) for band in ("SCL", "B02"))
+    assert one.requests == pytest.approx(10 * (mask.requests + 2 * 0.7 * blue.requests))
+
+
+def test_earth_engine_judges_a_hundred_images_at_once(tmp_path: Path) -> None:
+    few, every = estimates(described(tmp_path, EARTH_ENGINE))
+    search = few.blocks
+    assert few.stages["scenes"].requests == pytest.approx(40 * costs.JUDGING_ROUNDS + search)
+    assert every.stages["scenes"].requests == pytest.approx(40 * 2 + search)  # 154 images a place
+
+
+def test_a_list_of_images_needs_no_long_search(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("lon,lat,image_id_1\n")
+    listed = '[scenes]\npolicy = "list"\nimages = "list.csv"\n'
+    for archive in (STAC, EARTH_ENGINE):
+        (plain, _), (few, every) = (estimates(described(tmp_path, archive, more)) for more in ("", listed))
+        assert few.judged == every.judged == 160
+        assert few.stages["scenes"].bytes < plain.stages["scenes"].bytes / 2
+
+
+def test_dates_of_a_product_take_one_small_request_each(tmp_path: Path) -> None:
+    product = '[phenology]\nsource = "mcd12q2"\n'
+    series, dates = (estimates(described(tmp_path, EARTH_ENGINE, more))[0] for more in ("", product))
+    assert dates.stages["phenology"].requests == 40
+    assert dates.stages["phenology"].bytes < series.stages["phenology"].bytes / 2

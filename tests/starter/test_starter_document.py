@@ -30,7 +30,7 @@ CHOSEN: dict[str, dict[str, Any]] = {
     "points": {"archive": STAC, "locations": {"source": {"kind": "points", "points": "p.csv"}}},
     "engine": {"archive": ENGINE, "locations": {"source": {"kind": "grid"}, "allocation": SOME}},
 }
-NEVER_SHOWN = {"locations.allocation.n", "locations.allocation.cap"}
+NEVER_SHOWN = {"locations.allocation.n", "locations.allocation.cap", "scenes.images"}
 """Without a rule that shares n locations."""
 
 

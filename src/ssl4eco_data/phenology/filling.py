@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from ssl4eco_data.phenology.date_rules import CALENDAR
 from ssl4eco_data.phenology.parameters import PhenologyParameters
 from ssl4eco_data.phenology.windows import calendar_windows, flatten, window_columns
 from ssl4eco_data.types import EARTH_RADIUS_KM, FloatArray
@@ -37,7 +38,7 @@ def fill_windows(
     filled = windows.reset_index(drop=True).copy()
     own = filled["status"].isin(["ok", "low_confidence"]).to_numpy()
     donor, distance = np.arange(len(filled)), np.zeros(len(filled))
-    if parameters.date_rule == "calendar":
+    if parameters.date_rule == CALENDAR:
         own = np.zeros(len(filled), dtype=np.bool_)
         donor[:] = -1
     else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ssl4eco_data.phenology.date_rules import PHENOLOGICAL, checked_name
 from ssl4eco_data.types import Parameters
 
 IndexName = Literal["evi", "evi2", "ndvi", "gcc"]
@@ -54,8 +55,15 @@ def _greenness() -> IndexProfile:
 class PhenologyParameters(Parameters):
     """How dates are derived from a vegetation series and summarised to season windows."""
 
-    date_rule: Literal["phenological", "calendar"] = Field(
-        default="phenological", description="seasons from phenology, or calendar quarters everywhere"
+    date_rule: Annotated[str, AfterValidator(checked_name)] = Field(
+        default=PHENOLOGICAL,
+        description="seasons from phenology, or calendar quarters everywhere; one of "
+        '"phenological", "calendar" or a function of your own, "package.module:function"',
+    )
+    source: Literal["series", "mcd12q2"] = Field(
+        default="series",
+        description="where dates come from: derived from a vegetation series, or the product MCD12Q2 (Earth "
+        "Engine only), which has no series, no snow and no sigma",
     )
     evi: IndexProfile = Field(default_factory=_enhanced, description="thresholds for EVI")
     evi2: IndexProfile = Field(default_factory=_enhanced, description="thresholds for EVI2")

@@ -11,9 +11,17 @@ import pandas as pd
 import xarray as xr
 
 from ssl4eco_data.phenology.climatology import PEAK, Climatology, circular_median, climatology
+from ssl4eco_data.phenology.date_rules import CALENDAR, PHENOLOGICAL, windows_by
 from ssl4eco_data.phenology.kernel import NO_DATA
 from ssl4eco_data.phenology.parameters import PhenologyParameters
-from ssl4eco_data.phenology.windows import DOMINANT, by_metric, flatten, window_columns, year_windows
+from ssl4eco_data.phenology.windows import (
+    DOMINANT,
+    Windows,
+    by_metric,
+    flatten,
+    window_columns,
+    year_windows,
+)
 from ssl4eco_data.types import METRICS, YEAR_DAYS, BoolArray, FloatArray
 
 _MIDS = [METRICS.index("mid_greenup"), METRICS.index("mid_greendown")]
@@ -115,7 +123,7 @@ class _Place:
         if not inside.any():
             inside = np.ones_like(inside)
         shape = series["value"].shape
-        flat = (shape[0], -1)
+        flat = (shape[0], inside.size)
         day = series["day"].to_numpy()
         day = np.broadcast_to(day[:, None, None] if day.ndim == 1 else day, shape)
 
@@ -200,7 +208,7 @@ def _window_row(place: _Place, dated: _Dated | None, parameters: PhenologyParame
     snowy = np.any(place.snow & np.isfinite(place.value), axis=0)
     row: dict[str, object] = {
         "vegetated_fraction": place.vegetated.sum() / with_data if with_data else np.nan,
-        "snow_fraction": np.mean(snowy[used]) if used.any() else np.nan,
+        "snow_fraction": np.mean(snowy[used]) if used.any() and len(place.snow) else np.nan,
     }
     if dated is None:
         return row | {"status": "no_cycle" if with_data else "no_data"}
@@ -209,7 +217,7 @@ def _window_row(place: _Place, dated: _Dated | None, parameters: PhenologyParame
     resultant = float(np.median(typical.resultant[:, 0]))
     trusted = years >= parameters.min_cycles and resultant >= parameters.min_resultant
     second = by_metric(dated.second) if dated.second is not None else None
-    windows = year_windows(by_metric(dated.days), second, parameters.min_season_days)
+    windows = _windows(by_metric(dated.days), second, parameters)
     shift = _around(typical.anchor[:, 0] - dated.days[PEAK])
     own = shift[:, None] + typical.offset[:, 0]
     upper, lower = np.quantile(own, [0.75, 0.25], axis=0)
@@ -222,6 +230,15 @@ def _window_row(place: _Place, dated: _Dated | None, parameters: PhenologyParame
         | {"resultant": resultant, "cycles_per_year": 1 if second is None else 2}
         | flatten(windows)
     )
+
+
+def _windows(
+    days: Mapping[str, float], second: Mapping[str, float] | None, by: PhenologyParameters
+) -> Windows:
+    """A typical year cut into seasons; the calendar's quarters, which need no dates, come in later."""
+    if by.date_rule in (PHENOLOGICAL, CALENDAR):
+        return year_windows(days, second, by.min_season_days)
+    return windows_by(by.date_rule, days, second)
 
 
 def _cycle_rows(place: _Place, dated: _Dated, parameters: PhenologyParameters) -> list[dict[str, object]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssl4eco_data.archives.earth_engine import EarthEngineParameters
+from ssl4eco_data.archives.earth_engine_product import BANDS as PRODUCT_BANDS
+from ssl4eco_data.archives.stac import StacParameters
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.config import Config, PlanParameters
 from ssl4eco_data.types import YEAR_DAYS, size_60m_px
@@ -20,12 +22,16 @@ from ssl4eco_data.types import YEAR_DAYS, size_60m_px
 COMPOSITES_PER_YEAR = 23
 LAYERS_PER_COMPOSITE = 3
 """Vegetation index, day and quality."""
-COMPOSITE_PIXEL_M = 231.656
+COMPOSITE_PIXEL_M, PRODUCT_PIXEL_M = 231.656, 463.313
 SERIES_YEARS_PER_REQUEST = 14
 IMAGES_PER_PAGE = 250
 IDS_PER_REQUEST, EARTH_ENGINE_IDS_PER_REQUEST = 100, 1000
+SCENES_PER_REQUEST = 100
+"""Scenes that Earth Engine judges at once."""
 JUDGING_ROUNDS = 2.0
-"""Rounds of ``until_n_clear`` on average, each of two requests to Earth Engine: masks, then blue."""
+"""Rounds of ``until_n_clear`` on average, each of one request to Earth Engine."""
+HISTOGRAM_BYTES = 60_000
+"""What Earth Engine answers for a clear scene: the counts of some 4 000 different values of blue and haze."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +113,15 @@ def patch_cost(config: Config) -> Cost:
 
 
 def judging_cost(config: Config, judged: float, locations: float) -> Cost:
-    """Masks of ``judged`` images, and blue of the usable ones."""
-    each = window_cost(config, "SCL") + window_cost(config, "B02") * config.plan.usable_share
+    """Masks of ``judged`` images, and blue and red of the usable ones; Earth Engine counts its score too."""
+    colours = window_cost(config, "B02") + window_cost(config, "B04")
+    each = window_cost(config, "SCL") + colours * config.plan.usable_share
     rounds = 1.0 if config.scenes.judge == "all" else JUDGING_ROUNDS
     if isinstance(config.archive, EarthEngineParameters):
-        return each * judged + Cost(requests=2 * rounds * locations)
+        layers = 1 + 2 * config.plan.usable_share + bool(config.archive.cloud_score)
+        answer = HISTOGRAM_BYTES * config.plan.usable_share
+        requests = max(rounds, math.ceil(judged / max(locations, 1) / SCENES_PER_REQUEST))
+        return Cost(requests * locations, answer * judged, layers * judged)
     return each * judged
 
 
@@ -123,6 +133,8 @@ def images_of_place(config: Config, kind: Kind = "imagery") -> float:
 def judged_per_location(config: Config, judge: str) -> float:
     """Images judged at one location under a policy (``until_n_clear`` or ``all``)."""
     plan, source = config.plan, config.locations.source
+    if config.scenes.policy == "list":
+        return len(config.seasons)
     share = (2 * source.date_window_days + 1) / YEAR_DAYS if source.kind == "points" else 0.0
     per_season = (
         plan.images_per_year * share
@@ -138,7 +150,9 @@ def search_cost(config: Config, images: float) -> Cost:
     """One search that lists so many images."""
     if isinstance(config.archive, EarthEngineParameters):
         return Cost(1, 1e3 * config.plan.item_kb * images)
-    if not config.archive.imagery.startswith(("http://", "https://")):
+    if isinstance(config.archive, StacParameters) and not config.archive.imagery.startswith(
+        ("http://", "https://")
+    ):
         return Cost()
     return Cost(max(1, math.ceil(images / IMAGES_PER_PAGE)), 1e3 * config.plan.item_kb * images)
 
@@ -147,11 +161,16 @@ def series_cost(config: Config, block: Block) -> Cost:
     """The vegetation series of a block."""
     plan, span = config.plan, years(config, "vegetation")
     layers = COMPOSITES_PER_YEAR * LAYERS_PER_COMPOSITE * span
+    if config.phenology.source == "mcd12q2":
+        bands = len(PRODUCT_BANDS) * math.ceil(span)
+        return (
+            Cost(1, 2 * bands * (config.patches.size_m / PRODUCT_PIXEL_M + 2) ** 2, bands) * block.locations
+        )
     if isinstance(config.archive, EarthEngineParameters):
         side = config.patches.size_m / COMPOSITE_PIXEL_M + 2
         requests = math.ceil(span / SERIES_YEARS_PER_REQUEST)
         return Cost(requests, 2 * layers * side**2, layers) * block.locations
-    if config.archive.vegetation is None:
+    if isinstance(config.archive, StacParameters) and config.archive.vegetation is None:
         images = images_of_place(config, "vegetation")
         each = sum((window_cost(config, band) for band in ("B04", "B08", "SCL")), Cost())
         return search_cost(config, images * block.tiles) + each * (images * block.locations)
@@ -167,10 +186,19 @@ def block_costs(config: Config, block: Block) -> Mapping[str, Cost]:
     patches = len(config.seasons) * config.plan.served_share * block.locations
     return {
         "phenology": series_cost(config, block),
-        "scenes": search_cost(config, images_of_place(config) * block.tiles)
-        + judging_cost(config, judged, block.locations),
+        "scenes": _searching(config, block) + judging_cost(config, judged, block.locations),
         "patches": patch_cost(config) * patches + listing_cost(config, patches),
     }
+
+
+def _searching(config: Config, block: Block) -> Cost:
+    """The candidates of a block: one search; those of a list by id, or where ids differ by their days."""
+    if config.scenes.policy != "list":
+        return search_cost(config, images_of_place(config) * block.tiles)
+    listed = len(config.seasons) * block.locations
+    if isinstance(config.archive, EarthEngineParameters):
+        return listing_cost(config, listed)
+    return listing_cost(config, listed) + search_cost(config, 1) * listed
 
 
 def listing_cost(config: Config, patches: float) -> Cost:

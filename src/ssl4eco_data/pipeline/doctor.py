@@ -7,6 +7,7 @@ location and a short period. Nothing is written but a temporary file that is gon
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import tempfile
 import textwrap
@@ -45,6 +46,7 @@ _FIXES = (
     ("403", "see that the account may use the project and the collection; renew expired links or keys"),
     ("404", "see that archive.imagery and archive.collection name what is there"),
     ("429", "the archive asks for patience: wait, and lower archive.max_requests_in_flight"),
+    ("utm zone", "name a list of tiles in locations.tiles: it tells which zone covers a place"),
     ("resolve", "see that this machine reaches the internet, and its proxy (HTTPS_PROXY)"),
     ("connect", "see that the address is right and this machine reaches it, and its proxy (HTTPS_PROXY)"),
 )
@@ -165,28 +167,37 @@ def archive(config: Config, place: Location) -> Iterator[Check]:
 
     def search() -> str:
         start, end = _days(config.period.imagery)
-        scenes.extend(asked.search(area, start, end))
+        scenes.extend(scene for scene in asked.search(area, start, end) if not scene.failure)
         here = f"around {place.location_id} from {start} to {end}"
         if not scenes:
             raise ArchiveError(f"no image {here}", transient=False)
         return f"{len(scenes)} images {here}"
 
     def mask() -> str:
-        (stats,) = asked.judge(scenes[-1:], place.footprint)
+        zone = place.footprint.epsg
+        here = [scene for scene in scenes if scene.epsg == zone]
+        if not here:
+            raise ArchiveError(
+                f"none of the {len(scenes)} images is in the patch's UTM zone, EPSG:{zone}", transient=False
+            )
+        (stats,) = asked.judge(here[-1:], place.footprint)
         return f"{stats.scene_id} is {stats.usable_fraction:.0%} usable there"
 
     def series() -> str:
-        found = asked.vegetation_series([place], *_days(config.period.vegetation))
+        start, end = _days(config.period.vegetation)
+        found = asked.vegetation_series([place], start, end)
         if unreadable := found.attrs.get("unreadable"):
             raise ArchiveError(str(unreadable[0]), transient=False)
         if found.sizes["time"] == 0:
-            raise ArchiveError(f"no observation around {place.location_id}", transient=False)
+            raise ArchiveError(
+                f"no observation around {place.location_id} from {start} to {end}", transient=False
+            )
         return f"{found.sizes['time']} days of {found.attrs['index']} around {place.location_id}"
 
     yield _tried("imagery", "see archive.imagery, archive.collection and period", search)
     if scenes:
         yield _tried("mask", "see archive.sign, and that the files' server is reached", mask)
-    yield _tried("vegetation", "see archive.vegetation and its collection", series)
+    yield _tried("vegetation", "see archive.vegetation, its collection and period", series)
 
 
 def _days(period: tuple[date, date]) -> tuple[date, date]:
@@ -209,7 +220,7 @@ def _tried(name: str, fix: str, attempt: Callable[[], str]) -> Check:
     """What an attempt says, or its failure without secrets and with what mends it."""
     try:
         return Check(name=name, state="ok", found=redacted(attempt()))
-    except (Ssl4ecoError, OSError) as error:
+    except (Ssl4ecoError, OSError, ValueError) as error:
         return Check(name=name, state="failed", found=redacted(str(error)), fix=_fix(error, fix))
 
 
@@ -218,7 +229,12 @@ def _fix(error: Exception, otherwise: str) -> str:
     if isinstance(error, ConfigError):
         return "as it says"
     text = str(error).lower()
-    return next((fix for word, fix in _FIXES if word in text), otherwise)
+    return next((fix for word, fix in _FIXES if _says(text, word)), otherwise)
+
+
+def _says(text: str, word: str) -> bool:
+    """Whether a text has a word, perhaps with an ending; a number stands alone, not in a location's id."""
+    return re.search(rf"(?<!\w){word}" + r"(?!\w)" * word.isdigit(), text) is not None
 
 
 def describe_check(check: Check, width: int) -> list[str]:

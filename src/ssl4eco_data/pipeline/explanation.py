@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -36,12 +37,32 @@ REASONS: Mapping[str, str] = {
     "all_missing": "no image covers the patch",
     "all_unreadable": "no image can be read",
     "all_rejected": "every image is rejected, or serves another season",
+    "not_listed": "the list of images names none",
+    "not_in_archive": "the archive does not have the image of the list",
+    "other_zone": "the image of the list is in another UTM zone than the patch",
     "too_few_seasons": "the location has too few seasons and is dropped",
 }
 """Why a season has no scene."""
-WIDE, WIDEST = 90, 150
-"""Terminals of so many columns show the tile, and the scene's id."""
+OPINIONS: Mapping[str, str] = {
+    "clear": "like the place's other clear images",
+    "unknown": "too few clear images to compare with",
+    "bright": "brighter in blue than the place's other images",
+    "hazy": "a veil over the place's usual colours",
+    "lone_snow": "snow that no other clear image of the season shows",
+    "model": "the cloud model sees cloud or shadow",
+}
+"""What each second opinion means."""
+WIDE, WIDEST = 100, 150
+"""Terminals of so many columns show the second opinion and the tile, and haze and the scene's id."""
 _STYLES = {"chosen": "bold green", "usable": "green", "not_judged": "dim", "unreadable": "red"}
+
+
+class Column(NamedTuple):
+    """A column of the table: its head, and the cell of a candidate."""
+
+    head: str
+    of: Callable[[Mapping[Hashable, Any]], str]
+    justify: Literal["left", "right"] = "right"
 
 
 def explained(root: Path, location_id: str, season: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -65,11 +86,19 @@ def explained(root: Path, location_id: str, season: str = "") -> tuple[pd.DataFr
         raise ConfigError(f"{root} has no location {location_id!r}; it has {', '.join(near)}, ...")
     candidates = read_table(root / CANDIDATES / path.name)
     candidates = candidates[candidates["location_id"] == location_id]
+    candidates = _completed(candidates)
     if season:
         if season not in set(mine["season"]):
             raise ConfigError(f"there is no season {season!r}; they are: {', '.join(mine['season'])}")
         mine, candidates = mine[mine["season"] == season], candidates[candidates["season"] == season]
     return candidates.reset_index(drop=True), mine.reset_index(drop=True)
+
+
+def _completed(candidates: pd.DataFrame) -> pd.DataFrame:
+    """With the columns that a dataset of an earlier version lacks, empty."""
+    numbers = {name: float("nan") for name in ("blue_q95", "haze_q50", "score_clear_fraction")}
+    added: dict[str, Any] = {**numbers, "second_opinion": "", "failure": ""}
+    return candidates.assign(**{k: v for k, v in added.items() if k not in candidates.columns})
 
 
 def show_candidates(candidates: pd.DataFrame, choices: pd.DataFrame, width: int) -> RenderableType:
@@ -79,11 +108,14 @@ def show_candidates(candidates: pd.DataFrame, choices: pd.DataFrame, width: int)
         mine = candidates[candidates["season"] == choice["season"]]
         parts += [Text(""), _headline(choice, mine)]
         if len(mine):
-            parts.append(_table(mine, tile=width >= WIDE, scene=width >= WIDEST))
-    notes = (
+            parts.append(_table(mine, _columns(mine, width)))
+    notes = [
         "in %: over (cloud over the whole tile), and the shares of the patch; days from the season's middle"
-    )
-    parts += [Text(""), Text(notes, style="dim")]
+    ]
+    said = [name for name in OPINIONS if (candidates["second_opinion"] == name).any()]
+    if said:
+        notes += ["second opinion:", *(f"  {_plain(name)}: {OPINIONS[name]}" for name in said)]
+    parts += [Text(""), *(Text(note, style="dim") for note in notes)]
     return Group(*parts)
 
 
@@ -99,30 +131,57 @@ def _headline(choice: Mapping[Hashable, Any], candidates: pd.DataFrame) -> Text:
     return Text.assemble((f"{choice['season']}: ", "bold"), (day, "bold green"), counts)
 
 
-def _table(candidates: pd.DataFrame, *, tile: bool, scene: bool) -> Table:
+def _columns(candidates: pd.DataFrame, width: int) -> list[Column]:
+    """What is shown of each candidate, as wide as the terminal allows."""
+    shares = {"clear": "clear", "snow": "snow", "cloud": "cloud", "shadow": "shade", "missing": "gone"}
+    found = [
+        Column("day", lambda row: pd.Timestamp(row["time"]).strftime("%Y-%m-%d"), "left"),
+        Column("days", lambda row: f"{row['days_from_middle']:+d}"),
+        Column("over", lambda row: _percent(row["scene_cloud_fraction"])),
+        Column("sun", lambda row: _number(row["sun_elevation_deg"], "{:.0f}")),
+        *(Column(head, partial(_share, f"{name}_fraction")) for name, head in shares.items()),
+        Column("blue", lambda row: _number(row["blue_q95"], "{:.2f}")),
+    ]
+    if width >= WIDEST:
+        found.append(Column("haze", lambda row: _number(row["haze_q50"], "{:.3f}")))
+    if candidates["score_clear_fraction"].notna().any():
+        found.append(Column("score", lambda row: _percent(row["score_clear_fraction"])))
+    if width >= WIDE:
+        found.append(Column("opinion", lambda row: _plain(row["second_opinion"]) or "-", "left"))
+    found.append(Column("verdict", _words, "left"))
+    if width >= WIDE:
+        found += [Column("tile", lambda row: row["tile"], "left")]
+    if width >= WIDEST:
+        found += [Column("scene", lambda row: row["scene_id"], "left")]
+    return found
+
+
+def _table(candidates: pd.DataFrame, columns: Sequence[Column]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("day", no_wrap=True)
-    for name in ("days", "over", "sun", "clear", "snow", "cloud", "shade", "gone", "blue"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=14)
-    extra = ["tile"] * tile + ["scene_id"] * scene
-    for name in extra:
-        table.add_column(name.removesuffix("_id"), no_wrap=True)
+    for column in columns:
+        if column.head == "verdict":
+            table.add_column(column.head, overflow="fold", min_width=14)
+        else:
+            table.add_column(column.head, justify=column.justify, no_wrap=True)
     for row in candidates.to_dict("records"):
-        verdict = str(row["verdict"])
-        cells = [pd.Timestamp(row["time"]).strftime("%Y-%m-%d"), f"{row['days_from_middle']:+d}"]
-        cells += [_percent(row["scene_cloud_fraction"]), _number(row["sun_elevation_deg"], "{:.0f}")]
-        shares = ("clear", "snow", "cloud", "shadow", "missing")
-        cells += [_percent(row[f"{name}_fraction"]) for name in shares]
-        cells += [_number(row["blue_q95"], "{:.2f}"), _words(verdict, row)]
-        table.add_row(*cells, *(str(row[name]) for name in extra), style=_STYLES.get(verdict, ""))
+        cells = [str(column.of(row)) for column in columns]
+        table.add_row(*cells, style=_STYLES.get(str(row["verdict"]), ""))
     return table
 
 
-def _words(verdict: str, row: Mapping[Hashable, Any]) -> str:
+def _share(name: str, row: Mapping[Hashable, Any]) -> str:
+    return _percent(row[name])
+
+
+def _words(row: Mapping[Hashable, Any]) -> str:
+    verdict = str(row["verdict"])
     words = VERDICTS.get(verdict, verdict)
-    detail = row["failure"] or (row.get("second_opinion", "") if verdict == "hazy" else "")
-    return f"{words}: {str(detail).replace('_', ' ')}" if detail else words
+    detail = row["failure"] or (_plain(row["second_opinion"]) if verdict == "hazy" else "")
+    return f"{words}: {detail}" if detail else words
+
+
+def _plain(name: str) -> str:
+    return str(name).replace("_", " ")
 
 
 def _percent(fraction: float) -> str:

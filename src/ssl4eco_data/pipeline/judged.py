@@ -77,7 +77,7 @@ def remembering(archive: Archive, root: Path, block: int, *basis: object) -> Ite
         yield RememberingArchive(archive, known)
     finally:
         if len(known) > before:
-            _write(path, mark, known)
+            _keep(path, mark, known)
 
 
 def _read(path: Path, mark: str) -> dict[Key, PatchStats]:
@@ -90,6 +90,15 @@ def _read(path: Path, mark: str) -> dict[Key, PatchStats]:
     except StoreError as error:
         logger.warning("scores of earlier runs are judged again: %s", error)
         return {}
+    try:
+        return _scores(frame)
+    except ValueError as error:
+        logger.warning("scores of earlier runs are judged again: %s: %s", path, error)
+        return {}
+
+
+def _scores(frame: pd.DataFrame) -> dict[Key, PatchStats]:
+    """The scores of a table; ValueError where one cannot be."""
     rows = frame.drop(columns=_BASIS).to_dict("records")
     return {
         (Footprint(**{name: row[name] for name in _PATCH}), row["scene_id"]): PatchStats(
@@ -99,6 +108,14 @@ def _read(path: Path, mark: str) -> dict[Key, PatchStats]:
     }
 
 
+def _keep(path: Path, mark: str, known: Mapping[Key, PatchStats]) -> None:
+    """Write the scores; a disk that does not take them costs the next run time, and this one nothing."""
+    try:
+        _write(path, mark, known)
+    except StoreError as error:
+        logger.warning("scores of judged scenes are not kept: %s", error)
+
+
 def _write(path: Path, mark: str, known: Mapping[Key, PatchStats]) -> None:
     rows = [
         {_BASIS: mark}
@@ -106,5 +123,4 @@ def _write(path: Path, mark: str, known: Mapping[Key, PatchStats]) -> None:
         | {name: getattr(stats, name) for name in _SCORES}
         for (footprint, _), stats in known.items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_table(path, pd.DataFrame(rows))

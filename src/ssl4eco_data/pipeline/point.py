@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ssl4eco_data.archives.own import OwnParameters
 from ssl4eco_data.archives.stac import StacParameters
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ArchiveError
@@ -72,7 +73,8 @@ def point_phenology(config: Config, lon_deg: float, lat_deg: float) -> PointPhen
     """Dates, curve and windows of the pixel of the archive's vegetation series that holds the point.
 
     MODIS pixels lie where they lie: of those that meet the 20 m square around the point the first is taken,
-    row by row. Cells of EVI2 from Sentinel-2 are laid around the point. Raises
+    row by row. Cells of EVI2 from Sentinel-2 are laid around the point. Of an archive of one's own it is the
+    pixel nearest to the middle of a patch around the point. Raises
     :class:`~ssl4eco_data.errors.ArchiveError` when the archive has no observation there.
     """
     start, end = config.period.vegetation
@@ -80,13 +82,13 @@ def point_phenology(config: Config, lon_deg: float, lat_deg: float) -> PointPhen
     if not np.isfinite(series["value"]).any():
         causes = series.attrs.get("unreadable", [])
         hint = f"; {len(causes)} files cannot be read, e.g. {causes[0]}" if causes else ""
-        where = config.archive.vegetation or config.archive.imagery
+        where = _named(config)
         raise ArchiveError(
             f"no observation at lon {lon_deg:g}, lat {lat_deg:g} from {start} to {end} in {where}: the point "
             f"lies outside the archive's data, or all of it is cloudy there{hint}",
             transient=False,
         )
-    pixel = _one_pixel(series)
+    pixel = _one_pixel(series, middle=isinstance(config.archive, OwnParameters))
     pixels = derive_cycles(pixel, config.phenology)
     typical = summarise(pixels, pixel, config.phenology).windows.to_dict("records")[0]
     own = pixel.isel(location=0, y=0, x=0)
@@ -153,24 +155,36 @@ def _typical_lines(point: PointPhenology) -> list[str]:
     return lines
 
 
+def _named(config: Config) -> str:
+    """Where the vegetation series comes from, for messages."""
+    archive = config.archive
+    return archive.kind if isinstance(archive, OwnParameters) else archive.vegetation or archive.imagery
+
+
 def _place(config: Config, lon_deg: float, lat_deg: float) -> Location:
     """The point with a footprint of one cell of the series, or of 20 m around it for MODIS."""
     size_m = SNAP_M
     archive = config.archive
     if isinstance(archive, StacParameters) and archive.vegetation is None:
         size_m = float(math.lcm(archive.vegetation_pixel_m, int(SNAP_M)))
+    if isinstance(archive, OwnParameters):  # its pixels are known to fit a patch, and nothing else of them
+        size_m = config.patches.size_m
     epsg = int(utm_epsg(lon_deg, lat_deg))
     (name,) = coordinate_ids(np.array([lon_deg]), np.array([lat_deg]))
     footprint = footprint_at(lon_deg, lat_deg, epsg, size_m)
     return Location(location_id=name, lon_deg=lon_deg, lat_deg=lat_deg, footprint=footprint)
 
 
-def _one_pixel(series: xr.Dataset) -> xr.Dataset:
-    """The first pixel with an observation, those inside the footprint first."""
+def _one_pixel(series: xr.Dataset, *, middle: bool) -> xr.Dataset:
+    """The first pixel with an observation, or that nearest to the ``middle``; inside the footprint first."""
     value = series["value"].isel(location=0).transpose("time", "y", "x").to_numpy()
     seen = np.isfinite(value).any(axis=0)
     inside = seen & series["inside"].isel(location=0).transpose("y", "x").to_numpy()
-    row, column = np.argwhere(inside if inside.any() else seen)[0]
+    places = np.argwhere(inside if inside.any() else seen)
+    if middle:
+        off = np.abs(places - (np.array(seen.shape) - 1) / 2).sum(axis=1)
+        places = places[np.argsort(off, kind="stable")]
+    row, column = places[0]
     pixel = series.isel(y=[row], x=[column])
     return pixel.assign(inside=xr.ones_like(pixel["inside"]))
 

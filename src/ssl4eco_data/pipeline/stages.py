@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from ssl4eco_data.archives import Archive
 from ssl4eco_data.archives.earth_engine import EarthEngineArchive, EarthEngineParameters
+from ssl4eco_data.archives.own import OwnParameters, archive_class
 from ssl4eco_data.archives.stac import StacArchive
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.locations import COLUMNS, PointSource, locations_of, sample_locations, sampling_weights
-from ssl4eco_data.phenology import derive_cycles, fill_windows, summarise
+from ssl4eco_data.phenology import fill_windows, summarise
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.dates import dated_pixels
 from ssl4eco_data.pipeline.judged import remembering
-from ssl4eco_data.pipeline.patches import cut_patches, layout
+from ssl4eco_data.pipeline.patches import READ_ID, cut_patches, layout
 from ssl4eco_data.pipeline.scenes import choose_scenes
 from ssl4eco_data.pipeline.stage import CLOSING, Outcome, Stage
 from ssl4eco_data.redaction import redact_logs
@@ -43,6 +45,9 @@ def open_archive(config: Config) -> Archive:
     archive = config.archive.share(config.processes)
     if isinstance(archive, EarthEngineParameters):
         return EarthEngineArchive(archive)
+    if isinstance(archive, OwnParameters):
+        own: Archive = archive_class(archive.kind)(archive)
+        return own
     return StacArchive(archive)
 
 
@@ -101,9 +106,9 @@ def _outside_imagery(config: Config, located: pd.DataFrame) -> int:
 def _derive(config: Config, block: int) -> Outcome:
     """Dates of every pixel around a block's locations, and each location's summary of them."""
     located = locations_of(tables.rows(config, tables.locations(config), block))
-    series = open_archive(config).vegetation_series(located, *config.period.vegetation)
+    series, pixels = dated_pixels(config, open_archive(config), located)
     unreadable = series.attrs.get("unreadable", [])
-    pixels = derive_cycles(series, config.phenology).assign_attrs(unreadable=unreadable)
+    pixels = pixels.assign_attrs(unreadable=unreadable)
     summary = summarise(pixels, series, config.phenology)
     files = list(write_dataset_block(config.root / tables.PIXELS / f"{block:05d}", pixels))
     for table, frame in (
@@ -162,12 +167,21 @@ def _close(config: Config, _block: int) -> Outcome:
         layout(config),
         locations=located[list(COLUMNS)].assign(weight=weights["weight"]),
         phenology=tables.phenology(config),
-        choices=tables.parts(config, tables.CHOICES).merge(quality, how="left", on=["location_id", "season"]),
+        choices=_read(tables.parts(config, tables.CHOICES), quality),
     )
     write_table(config.root / tables.WEIGHTS, weights)
     path = config.root / "config.toml"
     write_atomic(path, config.to_toml().encode())
     return Outcome(files=(*files, config.root / tables.WEIGHTS, path))
+
+
+def _read(choices: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+    """The choices with what came of them; ``scene_id`` names the scene that was really read."""
+    read = choices.merge(quality, how="left", on=["location_id", "season"])
+    if READ_ID not in read:
+        return read
+    newer = read.pop(READ_ID).fillna("")
+    return read.assign(scene_id=read["scene_id"].mask(newer != "", newer))
 
 
 def _report(config: Config, _block: int) -> Outcome:
@@ -199,7 +213,23 @@ def _archive(config: Config, fields: Sequence[str]) -> Any:
 
 def _judged(config: Config) -> list[Any]:
     """What of the archive decides the candidates and their scores."""
-    return [_archive(config, config.archive.JUDGED), _content(config.archive.imagery)]
+    return [_archive(config, config.archive.JUDGED), _catalogue(config, "imagery")]
+
+
+def _catalogue(config: Config, kind: Literal["imagery", "vegetation"]) -> Any:
+    """What lies where the archive's scenes, or its vegetation series, are listed."""
+    archive = config.archive
+    if isinstance(archive, OwnParameters):
+        return [_own_content(place) for place in archive.files()]
+    return _content((archive.vegetation if kind == "vegetation" else None) or archive.imagery)
+
+
+def _own_content(place: str) -> Any:
+    """The checksum of a file of the user's own archive; names and sizes of a folder, which may be large."""
+    path = Path(place)
+    if not path.is_dir():
+        return _content(place)
+    return [(str(p.relative_to(path)), p.stat().st_size) for p in sorted(path.rglob("*")) if p.is_file()]
 
 
 def _content(place: str) -> Any:
@@ -207,6 +237,8 @@ def _content(place: str) -> Any:
 
     A shapefile is several files of one name, a file geodatabase a folder.
     """
+    if not place:
+        return None
     path = Path(place)
     if path.suffix.lower() == ".shp":
         return [(p.suffix, sha256(p)) for p in sorted(path.parent.glob(f"{path.stem}.*")) if p.is_file()]
@@ -279,7 +311,7 @@ STAGES: tuple[Stage, ...] = (
             c.written("phenology"),
             c.period.vegetation,
             _archive(c, c.archive.series_fields()),
-            _content(c.archive.vegetation or c.archive.imagery),
+            _catalogue(c, "vegetation"),
         ],
         blocks=tables.blocks,
         inputs=_located,
@@ -304,6 +336,7 @@ STAGES: tuple[Stage, ...] = (
             c.written("scenes"),
             c.period.imagery,
             *_judged(c),
+            _content(c.scenes.images or ""),
         ],
         blocks=tables.blocks,
         inputs=lambda c, b: [
