@@ -129,7 +129,9 @@ def task_runner(config: Config) -> Iterator[TaskRunner[Any]]:
         _refuse_unfit(kind, config.run.workers)
         yield DaskTaskRunner(address=kind)
         return
-    with LocalCluster(n_workers=config.run.workers, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(
+        n_workers=config.run.workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
         yield DaskTaskRunner(address=cluster.scheduler_address)
 
 

@@ -38,7 +38,7 @@ from ssl4eco_data.redaction import redacted
 from ssl4eco_data.scenes import SceneRules
 from ssl4eco_data.simulate import SimulationParameters
 from ssl4eco_data.store import StoreParameters
-from ssl4eco_data.types import SEASONS, LocalPath, Parameters, is_local_path
+from ssl4eco_data.types import SEASONS, LocalPath, Parameters, local_paths
 
 BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 
@@ -349,11 +349,6 @@ def _local_paths(model: BaseModel, prefix: str = "") -> list[tuple[str, str]]:
         key = f"{prefix}{name}"
         if isinstance(value, BaseModel):
             found += _local_paths(value, f"{key}.")
-        elif (
-            key not in ("dataset.root", "simulate.folder")
-            and is_local_path(field)
-            and value
-            and Path(value).is_absolute()
-        ):
-            found.append((key, value))
+        elif key not in ("dataset.root", "simulate.folder"):
+            found += [(key, path) for path in local_paths(field, value) if Path(path).is_absolute()]
     return found

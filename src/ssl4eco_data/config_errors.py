@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ValidationError
@@ -44,16 +45,21 @@ def _explain(error: Mapping[str, Any], text: str, data: Mapping[str, Any], root:
         known = sorted({name for table in tables for name in table.model_fields})
         near = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"{where}: unknown key {loc[-1]!r} = {error['input']!r}; {hint}"
+        return f"{where}: unknown key {loc[-1]!r} = {_shown(error['input'])}; {hint}"
     if error["type"] == "model_type" or no_table:
-        return f"{where}: must be a table [{key}], got {error['input']!r}"
+        return f"{where}: must be a table [{key}], got {_shown(error['input'])}"
     if error["type"] in ("missing", "union_tag_not_found"):
         return f"{where}: missing; it is required"
     if error["type"] == "union_tag_invalid":
         return f"{where}: must be one of {error['ctx']['expected_tags']}, got {error['ctx']['tag']!r}"
     if error["type"] == "value_error":
         return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
-    return f"{where}: {error['msg']}, got {error['input']!r}"
+    return f"{where}: {error['msg']}, got {_shown(error['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A value as a person wrote it: dates as in TOML."""
+    return value.isoformat() if isinstance(value, date) else repr(value)
 
 
 def _followed(

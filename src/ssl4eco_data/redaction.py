@@ -29,8 +29,7 @@ _RULES = (
         re.compile(
             r"(?i)\b((?:proxy-)?authorization\W{1,6})?\b"
             r"(sharedkey(?:lite)?|aws4-hmac-sha256|digest|bearer|basic)\s+(?=\S{0,1024}(?:[0-9=+~]|\.\w|(?-i:[a-z][A-Z])))"
-            rf"(?:(?<=aws4-hmac-sha256 )[^'\"\r\n]+|(?<=digest )\w+=[^\r\n]+|(?!{re.escape(HIDDEN)})"
-            r"[A-Za-z0-9._~+/=:-]{8,})"
+            r"(?:(?<=aws4-hmac-sha256 )[^'\"\r\n]+|(?<=digest )\w+=[^\r\n]+|[A-Za-z0-9._~+/=:-]{8,})"
         ),
         rf"\1\2 {HIDDEN}",
     ),

@@ -46,11 +46,16 @@ LocalPath = Annotated[str, AfterValidator(_beside_configuration)]
 """A file, folder or URL in a configuration; relative paths start at the configuration file's folder."""
 
 
-def is_local_path(field: FieldInfo) -> bool:
-    """Whether a model's field is a :data:`LocalPath`, perhaps an optional one."""
-    validator = get_args(LocalPath)[1]
-    in_union = any(validator in get_args(part) for part in get_args(field.annotation))
-    return validator in field.metadata or in_union
+def local_paths(field: FieldInfo, value: Any) -> tuple[str, ...]:
+    """The paths in a model's field of :data:`LocalPath`, perhaps optional, or of a tuple of them."""
+    if not value or not (get_args(LocalPath)[1] in field.metadata or _holds_path(field.annotation)):
+        return ()
+    return (value,) if isinstance(value, str) else tuple(path for path in value if path)
+
+
+def _holds_path(annotation: Any) -> bool:
+    parts = get_args(annotation)
+    return get_args(LocalPath)[1] in parts or any(map(_holds_path, parts))
 
 
 def _check_utm(epsg: int) -> None:

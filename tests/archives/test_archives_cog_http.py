@@ -24,6 +24,9 @@ from ssl4eco_data.archives.cog_header import HEADER_BYTES
 from ssl4eco_data.archives.flow_control import lane_of
 from ssl4eco_data.errors import ArchiveError
 
+HANG_S = 20.0
+"""Far more than any time-out here: what takes longer hangs."""
+
 GRID = Affine(10.0, 0.0, 300000.0, 0.0, -10.0, 5700000.0)
 OLD = np.random.default_rng(0).integers(0, 60000, (300, 300)).astype(np.uint16)
 NEW = OLD + np.uint16(1)
@@ -172,7 +175,7 @@ def test_a_silent_server_is_given_up_after_the_time_to_read(files: Files) -> Non
     assert failure(
         lambda: pixels(files.href(), Access(retries=0, read_timeout_s=0.3, timeout_s=30))
     ).transient
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < HANG_S
 
 
 def test_a_server_that_does_not_accept_is_given_up_after_the_time_to_connect() -> None:
@@ -187,7 +190,7 @@ def test_a_server_that_does_not_accept_is_given_up_after_the_time_to_connect() -
         href = f"http://127.0.0.1:{server.getsockname()[1]}/a.tif"
         access = Access(retries=0, connect_timeout_s=0.3, read_timeout_s=30, timeout_s=30)
         assert failure(lambda: pixels(href, access)).transient
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < HANG_S
         for each in waiting:
             each.close()
 

@@ -20,7 +20,7 @@ from rasterio.transform import Affine
 from stac_server import Server
 
 from ssl4eco_data.archives import sources
-from ssl4eco_data.archives.documents import folder_of, may_be_catalogue
+from ssl4eco_data.archives.documents import _bucket_errors, folder_of, may_be_catalogue
 from ssl4eco_data.archives.sources import ApiSource, FileSource
 from ssl4eco_data.archives.stac import StacArchive, StacParameters
 from ssl4eco_data.errors import ArchiveError
@@ -149,6 +149,14 @@ def test_what_is_not_in_the_bucket_is_permanent_and_named(s3: Any, place: str) -
     assert not caught.value.transient
     assert place in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_without_words_is_named_by_its_kind() -> None:
+    with (
+        pytest.raises(ArchiveError, match=r"s3://b/i\.json: PermissionError; look"),
+        _bucket_errors("s3://b/i.json"),
+    ):
+        raise PermissionError
 
 
 def test_a_bucket_that_does_not_answer_is_transient(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

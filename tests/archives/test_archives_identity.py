@@ -183,10 +183,11 @@ def test_every_granule_keeps_one_scene_and_no_name_is_lost(
 def test_a_scene_is_found_again_by_datatake_and_tile_nearest_in_time() -> None:
     near = scene("near", strip=NOON + timedelta(minutes=3))
     far = scene("far", strip=NOON + timedelta(minutes=11), time=NOON + timedelta(seconds=9))
-    listed = [far, scene("tile", tile="31UES"), near, scene("broken", failure="no assets")]
+    broken = scene("broken", failure="no assets")
+    listed = [far, broken, scene("tile", tile="31UES"), near]
     for name in ("S2A_20220501T105031", "20220501T105031"):
-        assert of_identity(listed, name, "31UDS", NOON) == [near, far]
-        assert of_identity(listed, name, "31UDS", NOON + timedelta(minutes=10)) == [far, near]
+        assert of_identity(listed, name, "31UDS", NOON) == [near, far, broken]
+        assert of_identity(listed, name, "31UDS", NOON + timedelta(minutes=10)) == [far, near, broken]
     assert not of_identity(listed, "S2B_20220501T105031", "31UDS", NOON)
 
 

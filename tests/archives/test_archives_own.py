@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import shapely
 import tomli_w
+from own_archive import FolderArchive
+from own_offer import offer
 from shapely.geometry import shape
 from tests.conftest import ROOT, TINY, write_tiny_config
 from tests.pipeline.digests import digest
@@ -21,10 +25,11 @@ from typer.testing import CliRunner
 
 from ssl4eco_data import config as configuration
 from ssl4eco_data import pipeline
-from ssl4eco_data.archives.own import OwnParameters, archive_class
+from ssl4eco_data.archives.own import OwnParameters, archive_class, series_by_reading
 from ssl4eco_data.cli import app
 from ssl4eco_data.errors import ConfigError
 from ssl4eco_data.pipeline.stages import open_archive
+from ssl4eco_data.types import Location
 
 HERE = Path(__file__).parent
 OWN = 'kind = "own_archive:FolderArchive"\nscenes = "scenes.csv"\n'
@@ -237,3 +242,50 @@ def test_the_class_may_narrow_what_decides_the_pixels() -> None:
     narrow = type("Narrow", (base,), {"IMAGERY": ("kind", "scenes"), "__module__": __name__})
     assert narrow.IMAGERY == ("kind", "scenes")
     assert narrow.JUDGED == ("kind", "scenes", "cell_m")
+
+
+def test_another_class_makes_stale_whatever_the_parameters_say() -> None:
+    base = archive_class("own_archive:FolderArchive").Parameters
+    names = {"IMAGERY": ("scenes",), "JUDGED": (), "__module__": __name__}
+    narrow = type("Narrow", (base,), names)
+    assert narrow.IMAGERY == ("kind", "scenes")
+    assert narrow.JUDGED == narrow(kind="a:b", scenes="s").series_fields() == ("kind",)
+
+
+def test_every_path_of_a_tuple_counts_and_has_to_be_there(tmp_path: Path) -> None:
+    own = OWN.replace("own_archive:FolderArchive", "unfit_archives:OfTiles")
+    text = TEXT.replace(OWN, f'{own}tiles = ["a.csv", "b.csv"]\n')
+    with pytest.raises(ConfigError, match=r"archive\.tiles names a file that does not exist.*a\.csv"):
+        parse(tmp_path, text)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(name)
+    config = parse(tmp_path, text)
+    assert isinstance(config.archive, OwnParameters)
+    assert config.archive.files() == tuple(str(tmp_path / n) for n in ("scenes.csv", "a.csv", "b.csv"))
+    scenes = pipeline.stage_named("scenes")
+    before = scenes.parameters(config)
+    (tmp_path / "b.csv").write_text("other")
+    assert scenes.parameters(config) != before
+
+
+class WithABrokenScene(FolderArchive):
+    """One more scene, of which nothing but time and place is known."""
+
+    def search(self, area, start, end):
+        found = super().search(area, start, end)
+        numbers = dict.fromkeys(
+            ("tile_west_m", "tile_north_m", "cloud_fraction", "sun_elevation_deg"), math.nan
+        )
+        broken = replace(found[0], scene_id="broken", epsg=0, failure="no item", **numbers)
+        return [*found, broken]
+
+
+def test_a_scene_that_cannot_be_read_is_told_by_the_series(tmp_path: Path) -> None:
+    offered = offer(tmp_path)
+    archive = WithABrokenScene(offered.archive.parameters)
+    place = Location(location_id="a", lon_deg=3.0, lat_deg=51.0, footprint=offered.footprint)
+    scenes = offered.scenes()
+    period = scenes[0].time.date(), scenes[0].time.date() + timedelta(days=1)
+    series = series_by_reading(archive, [place], *period, 160)
+    assert series.attrs["unreadable"] == ["no item"]
+    assert series.sizes["time"] == 1

@@ -66,6 +66,24 @@ def test_a_file_is_loaded_once_until_it_changes(
     assert len(loads) == 2
 
 
+@pytest.mark.parametrize("odd", [None, 7, [], {}, {"id": None}, {"id": ["x"]}, {"id": "x", "collection": []}])
+def test_what_is_no_item_is_passed_over_and_logged(
+    catalogue: tuple[Path, Truth], tmp_path: Path, odd: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "items.NDJSON"
+    path.write_text("\n".join(json.dumps(item) for item in [odd, *features(catalogue)]))
+    assert searched(path) == catalogue[1].scene_ids
+    assert "items.NDJSON: 1 items without" in caplog.text
+
+
+@pytest.mark.parametrize("document", [None, [], {"features": None}, {"features": {}}])
+def test_a_document_without_a_list_of_items_is_refused(tmp_path: Path, document: object) -> None:
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ArchiveError, match="not a GeoJSON FeatureCollection"):
+        searched(path)
+
+
 def test_an_empty_catalogue_is_an_answer(tmp_path: Path) -> None:
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": []}))

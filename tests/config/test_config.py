@@ -66,6 +66,7 @@ def test_what_is_written_into_the_dataset_parses_back_and_names_no_folder(tmp_pa
         (("[period]", "[store]\nshard_locations = 8.5\n[period]"), ["store.shard_locations", "8.5"]),
         (("[period]", '[patches]\nsize_px = "64"\n[period]'), ["patches.size_px", "'64'"]),
         (("2020-01-01", "1577836800"), ["line 5", "imagery_start", "1577836800"]),
+        (("imagery_start", "imagry_start"), ["'imagry_start' = 2020-01-01; did you mean 'imagery_start'"]),
         (("[period]", "[[run]]\n[period]"), ["must be a table [run]"]),
         (('imagery = "items.json"', 'imagery = "."'), ["archive.imagery", "must name a file", "folder"]),
         (("[period]", "[period"), ["not valid TOML", "line 4"]),

@@ -47,5 +47,9 @@ def a_list(days, second):
     return [(days["greenup"], days["maturity"])]
 
 
+def too_sure(days, second):
+    assert second is None, "one cycle only"
+
+
 def unknown_metric(days, second):
     return {"spring": (days["green_up"], days["maturity"])}

@@ -44,6 +44,7 @@ def test_a_rule_answers_windows_and_may_leave_a_season_out() -> None:
         ("no_pair", r"spring must be \(start, end\) in days, got 90.0"),
         ("a_list", "must be a mapping of season to .* got list"),
         ("unknown_metric", "KeyError: 'green_up'"),
+        ("too_sure", "AssertionError: one cycle only"),
     ],
 )
 def test_an_answer_that_cannot_be_used_names_the_rule_and_the_dates(rule: str, expected: str) -> None:

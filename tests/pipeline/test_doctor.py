@@ -44,10 +44,29 @@ def test_a_healthy_configuration_passes(tmp_path: Path, tiny_archive: Path) -> N
 
 
 def test_the_embedded_archive_need_not_be_there_yet(tmp_path: Path) -> None:
-    code, states, _text = doctor(write_tiny_config(tmp_path, tmp_path / "archive"))
+    code, states, text = doctor(write_tiny_config(tmp_path, tmp_path / "archive"))
     assert states["archive"] == "note"
-    assert "imagery" not in states
-    assert code in (0, 1)
+    assert "the first build writes the embedded archive" in text
+    assert not {"imagery", "locations"} & set(states)
+    assert code == 0, text
+
+
+def test_a_layer_that_is_not_there_is_named_once(tmp_path: Path, tiny_archive: Path) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    path.write_text(path.read_text() + '\n[weights]\nmountains = "/absent/gmba.gpkg"\n')
+    code, states, text = doctor(path)
+    assert (code, states["input files"], states["archive"]) == (1, "failed", "note")
+    assert text.count("gmba.gpkg") == 1
+    assert "1 of these must be mended" in text
+
+
+def test_a_list_of_images_is_read(tmp_path: Path, tiny_archive: Path) -> None:
+    path = write_tiny_config(tmp_path, tiny_archive)
+    (tmp_path / "images.csv").write_text("location_id,image_1\n")
+    path.write_text(path.read_text() + '\n[scenes]\npolicy = "list"\nimages = "images.csv"\n')
+    code, states, text = doctor(path)
+    assert (code, states["input files"]) == (1, "failed")
+    assert "no column image_id_1" in text
 
 
 def test_a_lost_catalogue_fails_with_its_fix(tmp_path: Path, tiny_archive: Path) -> None:

@@ -138,6 +138,8 @@ def test_every_candidate_is_explained(built_config: Path, columns: int) -> None:
     for verdict, count in mine["verdict"].value_counts().items():
         assert sum(VERDICTS[str(verdict)] in row for row in rows) == count
     assert all(f"{season}: " in text for season in ("spring", "summer", "autumn", "winter"))
+    assert "sun in degrees" in text
+    assert "(1 candidates" not in text
 
 
 def test_one_season_as_csv(built_config: Path, tmp_path: Path) -> None:
@@ -211,6 +213,12 @@ def test_what_is_not_there_is_named(built_config: Path, words: list[str], messag
     code, text = explain(root, location, *words[1:])
     assert code == 1
     assert message in text
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    code, text = explain(str(tmp_path / "absent"), "x")
+    assert code == 1
+    assert "there is no folder" in text
 
 
 def test_before_scenes_are_chosen(tmp_path: Path) -> None:

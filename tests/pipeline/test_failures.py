@@ -211,8 +211,9 @@ def test_one_malformed_item_does_not_stop_the_rest(
     assert named["failure"].str.contains("'many'", regex=False).all()
 
 
+@pytest.mark.parametrize("zone_known", [True, False])
 def test_a_season_whose_items_are_all_malformed_is_unreadable_and_not_empty(
-    tmp_path: Path, own_archive: Path, built_config: Path
+    tmp_path: Path, own_archive: Path, built_config: Path, zone_known: bool
 ) -> None:
     victim = first_choice(built_config)
     before = tables.parts(configuration.load(built_config), tables.CANDIDATES)
@@ -222,6 +223,8 @@ def test_a_season_whose_items_are_all_malformed_is_unreadable_and_not_empty(
     for item in catalogue["features"]:
         if item["id"] in set(before[here]["scene_id"]):
             del item["assets"]
+            if not zone_known:
+                item["properties"] = {k: v for k, v in item["properties"].items() if k[:5] != "proj:"}
     path.write_text(json.dumps(catalogue))
     config = build(write_tiny_config(tmp_path, own_archive))
     choices = tables.parts(config, tables.CHOICES).set_index(["location_id", "season"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ import xarray as xr
 from ssl4eco_data import config as configuration
 from ssl4eco_data import open_dataset, pipeline
 from ssl4eco_data.errors import ConfigError
-from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline import listed, tables
 from ssl4eco_data.types import SEASONS
+from tests.conftest import write_tiny_config
 
 
 def chosen_images(built_config: Path) -> pd.DataFrame:
@@ -103,6 +106,15 @@ def test_a_file_that_is_no_such_list_is_refused(
         pipeline.stage_named("scenes").run(config, 0)
 
 
+def test_a_file_that_is_no_list_is_refused_before_the_first_stage(tmp_path: Path, tiny_archive: Path) -> None:
+    images = pd.DataFrame({"location_id": ["a"], "image_id_1": ["S2B_31UES_20220301_0_L2A"]})
+    path = listed_config(write_tiny_config(tmp_path, tiny_archive), images, "min_seasons = 1")
+    config = configuration.load(path)
+    with pytest.raises(ConfigError, match=r"row 1, column image_id_1: .* nor a product's name"):
+        pipeline.build(config, pipeline.run_in_threads)
+    assert not config.root.exists()
+
+
 def test_the_policy_and_its_file_belong_together(finished_config: Path) -> None:
     text = finished_config.read_text()
     finished_config.write_text(text + '\n[scenes]\npolicy = "list"\n')
@@ -125,3 +137,36 @@ def test_another_list_makes_the_scenes_stale(finished_config: Path, built_config
     images.loc[0, "image_id_1"] = ""
     images.to_csv(path.parent / "images.csv", index=False)
     assert stage.parameters(configuration.load(path)) != before
+
+
+def test_a_listed_image_that_cannot_be_read_is_not_called_absent(
+    tmp_path: Path, tiny_archive: Path, built_config: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_archive, tmp_path / "archive"))
+    config = configuration.load(built_config)
+    victim = tables.parts(config, tables.CHOICES).dropna(subset=["scene_id"]).iloc[0]
+    path = folder / "sentinel-2-l2a.json"
+    catalogue = json.loads(path.read_text())
+    for item in catalogue["features"]:
+        if item["id"] == victim["scene_id"]:
+            del item["assets"]
+    path.write_text(json.dumps(catalogue))
+    written = write_tiny_config(tmp_path / "listed", folder)
+    found = built(listed_config(written, chosen_images(built_config), "min_seasons = 0"))
+    here = found.sel(location=victim["location_id"], season=victim["season"])
+    assert here["reason"].item() == "unreadable"
+    quality = tables.parts(configuration.load(written), tables.QUALITY)
+    assert quality["failure"].str.contains("assets").any()
+
+
+def test_blocks_without_a_listed_image_look_at_all_locations_once(
+    finished_config: Path, built_config: Path
+) -> None:
+    images = chosen_images(built_config).iloc[:1]
+    config = configuration.load(listed_config(finished_config, images, "min_seasons = 0"))
+    before = listed._names_any.cache_info()
+    stage = pipeline.stage_named("scenes")
+    outcomes = [stage.run(config, block) for block in tables.blocks(config)]
+    assert sum(outcome.counts["seasons_found"] > 0 for outcome in outcomes) == 1
+    after = listed._names_any.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, len(outcomes) - 2)

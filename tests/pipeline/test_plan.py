@@ -291,3 +291,9 @@ def test_dates_of_a_product_take_one_small_request_each(tmp_path: Path) -> None:
     series, dates = (estimates(described(tmp_path, EARTH_ENGINE, more))[0] for more in ("", product))
     assert dates.stages["phenology"].requests == 40
     assert dates.stages["phenology"].bytes < series.stages["phenology"].bytes / 2
+
+
+def test_a_plan_before_the_embedded_archive_says_what_writes_it(tmp_path: Path) -> None:
+    code, text = run("plan", str(write_tiny_config(tmp_path, tmp_path / "archive")), columns=300)
+    assert code == 1
+    assert "build CONFIG --until locations` writes it" in text

@@ -98,3 +98,21 @@ def test_a_chosen_scene_whose_item_became_malformed_says_so(finished_config: Pat
     failure = quality.loc[(victim["location_id"], victim["season"]), "failure"]
     assert victim["scene_id"] in failure
     assert "assets" in failure
+
+
+def test_a_pass_processed_anew_that_cannot_be_read_says_so(finished_config: Path, renamed: Path) -> None:
+    config = configuration.load(finished_config)
+    victim = read_table(tables.part(config, tables.CHOICES, 0)).dropna(subset=["scene_id"]).iloc[0]
+    catalogue = json.loads(renamed.read_text())
+    for item in catalogue["features"]:
+        if item["id"] == f"{victim['scene_id']}_anew":
+            del item["assets"]
+    renamed.write_text(json.dumps(catalogue))
+    outcome = cut_patches(config, StacArchive(StacParameters(imagery=str(renamed))), 0)
+    quality = read_table(tables.part(config, tables.QUALITY, 0)).set_index(["location_id", "season"])
+    row = quality.loc[(victim["location_id"], victim["season"])]
+    assert "assets" in row["failure"]
+    assert "no longer lists" not in row["failure"]
+    assert row["read_scene_id"] == ""
+    chosen = read_table(tables.part(config, tables.CHOICES, 0))["scene_id"].dropna()
+    assert outcome.counts["reprocessed"] == chosen.nunique() - 1

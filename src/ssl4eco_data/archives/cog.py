@@ -7,6 +7,7 @@ are kept for a while, because opening a file costs more than decoding it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ GDAL_OPTIONS = {
     "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),
 }
 """No directory listing, no sidecar files, few requests; retries are made here, not inside GDAL."""
+_NEARLY = 0.9
+"""Of a time-out: GDAL counts in whole seconds, from a little later than we do."""
 FORGET = {"CPL_VSIL_CURL_NON_CACHED": ":".join(f"/vsi{kind}/" for kind in ("curl", "s3", "gs", "az"))}
 """For further attempts: GDAL remembers failures of a link."""
 
@@ -110,9 +113,11 @@ def read(href: str, use: Callable[[Raster], Answer], access: Access) -> Answer:
     lane = lane_of(href, access.limits) if is_remote(href) else None
 
     def attempt() -> Answer:
-        number = next(attempts)
+        number, began_s = next(attempts), time.monotonic()
 
         def unexplained() -> bool:
+            if time.monotonic() - began_s >= access.timeouts.shortest_s * _NEARLY:
+                return True  # a time-out inside GDAL, which does not say so
             return _may_pass(href, access, last=number == access.retries)
 
         with archive_errors(f"file {href}", remote=is_remote(href), unexplained=unexplained):

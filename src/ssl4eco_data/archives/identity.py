@@ -83,18 +83,16 @@ def _one_granule(one: Scene, other: Scene) -> bool:
 
 
 def of_identity(scenes: Iterable[Scene], acquisition: str, tile: str, near: datetime) -> list[Scene]:
-    """The readable scenes of a datatake and tile, the one nearest in time to ``near`` first.
+    """The scenes of a datatake and tile, nearest in time to ``near`` first, those that cannot be read last.
 
     ``acquisition`` may leave the platform out (``20190629T212529``), as Earth Engine's image ids do.
     """
     found = [
         s
         for s in scenes
-        if s.tile == tile
-        and not s.failure
-        and (s.acquisition == acquisition or s.acquisition.partition("_")[2] == acquisition)
+        if s.tile == tile and (s.acquisition == acquisition or s.acquisition.partition("_")[2] == acquisition)
     ]
-    return sorted(found, key=lambda s: (_apart(s, near), s.scene_id))
+    return sorted(found, key=lambda s: (bool(s.failure), _apart(s, near), s.scene_id))
 
 
 def _apart(scene: Scene, near: datetime) -> timedelta:

@@ -18,7 +18,7 @@ from ssl4eco_data.errors import ConfigError
 from ssl4eco_data.imports import load_named
 from ssl4eco_data.locations import footprint_polygon
 from ssl4eco_data.patches import blue_quantile, haze_median, mask_fractions
-from ssl4eco_data.types import Footprint, Location, PatchGrid, PatchStats, Scene, UInt16Array, is_local_path
+from ssl4eco_data.types import Footprint, Location, PatchGrid, PatchStats, Scene, UInt16Array, local_paths
 
 KIND = "package.module:ClassName"
 _EXAMPLE = "my_archive:MyArchive"
@@ -32,7 +32,10 @@ class OwnParameters(FlowParameters):
     """Base of the parameters of an archive of one's own: the table ``[archive]`` of a configuration."""
 
     IMAGERY: ClassVar[tuple[str, ...]] = ()
-    """The fields that decide the pixels of a scene; all that the class adds, unless it says otherwise."""
+    """The fields that decide the pixels of a scene; all that the class adds, unless it says otherwise.
+
+    ``kind`` is always among them: another class gives other pixels.
+    """
     JUDGED: ClassVar[tuple[str, ...]] = ()
     """The fields that decide the candidates, their statistics and the vegetation series; likewise."""
 
@@ -42,8 +45,8 @@ class OwnParameters(FlowParameters):
     def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
         added = tuple(name for name in cls.model_fields if name not in FlowParameters.model_fields)
         for name in ("IMAGERY", "JUDGED"):
-            if name not in vars(cls):
-                setattr(cls, name, added)
+            named = vars(cls).get(name, added)
+            setattr(cls, name, named if "kind" in named else ("kind", *named))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -65,11 +68,9 @@ class OwnParameters(FlowParameters):
         return self.JUDGED
 
     def files(self) -> tuple[str, ...]:
-        """The values of the fields that are a ``LocalPath``: what lies there decides the data too."""
+        """The paths in the fields of ``LocalPath``: what lies there decides the data too."""
         fields = type(self).model_fields.items()
-        return tuple(
-            getattr(self, name) for name, field in fields if is_local_path(field) and getattr(self, name)
-        )
+        return tuple(path for name, field in fields for path in local_paths(field, getattr(self, name)))
 
 
 def archive_class(path: str) -> Any:
@@ -173,5 +174,6 @@ def series_by_reading(
     found = []
     for location in locations:
         scenes = archive.search(footprint_polygon(location.footprint), start, end)
-        found.append([scene for scene in scenes if scene.epsg == location.footprint.epsg])
+        here = location.footprint.epsg
+        found.append([s for s in scenes if s.epsg == here or (s.failure and not s.epsg)])
     return scene_series(found, locations, pixel_m, archive.read)

@@ -38,5 +38,6 @@ def reason_of(body: bytes) -> str:
     found = _REASON.search(text)
     if not found:
         return ""
-    said = [part[1].strip().splitlines()[0] for part in (_MESSAGE.search(text), _DETAIL.search(text)) if part]
-    return f"<Code>{found[1] or found[2]}</Code> {' '.join(said)}".strip()
+    texts = [part[1].strip() for part in (_MESSAGE.search(text), _DETAIL.search(text)) if part]
+    said = " ".join(each.splitlines()[0] for each in texts if each)
+    return f"<Code>{found[1] or found[2]}</Code> {said}".strip()

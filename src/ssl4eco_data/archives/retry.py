@@ -157,8 +157,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _text(error: BaseException) -> str:
     """The message of an error and of what caused it, where GDAL puts the HTTP status."""
-    texts = [f"{type(error).__name__}: {error}", *(str(link) for link in list(_chain(error))[1:4])]
-    return "; ".join(dict.fromkeys(redacted(text)[:_LONGEST_TEXT] for text in texts))
+    texts: list[str] = []
+    for raw in (f"{type(error).__name__}: {error}", *(str(link) for link in list(_chain(error))[1:4])):
+        text = redacted(raw)[:_LONGEST_TEXT]
+        if not any(text in said for said in texts):  # urllib3 and requests quote what they come from
+            texts.append(text)
+    return "; ".join(texts)
 
 
 def _is_transient(error: BaseException, status: int | None) -> bool | None:

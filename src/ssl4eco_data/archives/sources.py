@@ -142,7 +142,10 @@ def _load(path: Path, _mtime_ns: int, _size: int) -> FileSource:
 
 def _collected(what: str, base: str, listed: Sequence[Item]) -> FileSource:
     """The source of these items; those that tell no id, time or place can never be found, and are logged."""
-    unique = {(item.get("collection"), item["id"]): item for item in listed if item.get("id")}
+    named = [i for i in listed if isinstance(i, dict) and isinstance(i.get("id"), str) and i["id"]]
+    if len(named) < len(listed):
+        logger.warning("%s: %d items without an id", what, len(listed) - len(named))
+    unique = {(str(item.get("collection") or ""), item["id"]): item for item in named}
     placed = [(item, time_or_none(item), _geometry(item)) for item in unique.values()]
     kept = [(item, time, place) for item, time, place in placed if time is not None and place is not None]
     if len(kept) < len(unique):
@@ -173,16 +176,16 @@ def _geometry(item: Item) -> BaseGeometry | None:
 
 
 def _parse(content: bytes, name: str) -> list[Item]:
-    if Path(urlsplit(name).path).suffix in LINES:
+    if Path(urlsplit(name).path).suffix.lower() in LINES:
         return [json.loads(line) for line in content.splitlines() if line.strip()]
     document = json.loads(content)
-    if not isinstance(document, dict) or "features" not in document:
+    listed = document.get("features") if isinstance(document, dict) else None
+    if type(listed) is not list:
         raise ValueError(
             "not a GeoJSON FeatureCollection of STAC items; write one item a line in a .ndjson file, "
             "or give the landing page of a STAC API as an http(s) URL"
         )
-    features: list[Item] = document["features"]
-    return features
+    return listed
 
 
 @dataclass(frozen=True, slots=True)

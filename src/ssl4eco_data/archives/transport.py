@@ -23,6 +23,11 @@ class Timeouts:
     read_s: float
     total_s: float
 
+    @property
+    def shortest_s(self) -> float:
+        """Seconds of silence, or of the whole, after which a request that began is given up."""
+        return min(self.read_s, self.total_s)
+
 
 def mount(session: requests.Session, timeouts: Timeouts, connections: int, lane: Lane) -> requests.Session:
     """``session``, which now keeps these time-outs whatever its caller asks; ``lane`` counts its requests."""

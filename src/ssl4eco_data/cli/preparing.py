@@ -29,6 +29,7 @@ def plan(
         from ssl4eco_data.pipeline import planning, require_archive
 
         loaded = load(config)
+        require_archive(loaded)
         places = planning.located(loaded)
         estimates = [planning.estimate(loaded, places, judge) for judge in planning.JUDGES]
         out.print(planning.show_plan(loaded, estimates), soft_wrap=False)
@@ -36,7 +37,6 @@ def plan(
         if pilot is not None:
             from ssl4eco_data.pipeline.pilot import run_pilot, show_pilot
 
-            require_archive(loaded)
             measured = run_pilot(loaded, places, pilot)
             assumed = planning.estimate(loaded, places, loaded.scenes.judge, from_nothing=True)
             out.print(show_pilot(loaded, measured, assumed), soft_wrap=False)

@@ -74,7 +74,7 @@ def read_layer(path: str, fields: Sequence[str] = ()) -> Layer:
 def read_vector(path: str) -> gpd.GeoDataFrame:
     """A vector file as a table; raises :class:`~ssl4eco_data.errors.ConfigError` when it cannot be read."""
     if "://" not in path and not Path(path).exists():
-        raise ConfigError(f"no layer {path}")
+        raise ConfigError(f"no layer {path}: there is no such file; correct the path")
     if Path(path).is_dir() and Path(path).suffix != ".gdb":
         raise ConfigError(f"{path} is a folder; name the file in it")
     try:

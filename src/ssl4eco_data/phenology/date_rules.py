@@ -16,6 +16,17 @@ from ssl4eco_data.types import SEASONS, YEAR_DAYS
 PHENOLOGICAL, CALENDAR = "phenological", "calendar"
 ROUNDING_DAYS = 1e-6
 """Sums of days may be off by so much."""
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a rule that was not made for these dates raises."""
 _KEY, _EXAMPLE = "phenology.date_rule", "my_rules:late_spring"
 
 
@@ -69,7 +80,7 @@ def windows_by(path: str, days: Mapping[str, float], second: Mapping[str, float]
     try:
         windows = _read(rule(days, second))
         _check(windows)
-    except (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError) as error:
+    except _MISTAKES as error:
         words = str(error) if type(error) is _UnfitError else f"{type(error).__name__}: {error}"
         dates = ", ".join(f"{name} {day:.1f}" for name, day in days.items())
         raise ConfigError(

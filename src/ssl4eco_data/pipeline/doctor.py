@@ -27,6 +27,7 @@ from ssl4eco_data.config import Config, load
 from ssl4eco_data.errors import ArchiveError, ConfigError, Ssl4ecoError
 from ssl4eco_data.locations import footprint_polygon, locations_of
 from ssl4eco_data.phenology import spline
+from ssl4eco_data.pipeline.listed import check_form
 from ssl4eco_data.pipeline.planning import estimate, located, size
 from ssl4eco_data.pipeline.stages import open_archive
 from ssl4eco_data.redaction import redacted
@@ -73,14 +74,19 @@ def examine(path: Path) -> Iterator[Check]:
     yield from versions()
     yield numba_cache()
     yield write_access(config)
-    yield _tried("input files", "named files are there", lambda: _files(path))
+    files = _tried("input files", "named files are there", lambda: _files(path))
+    yield files
+    if files.state == "failed":
+        yield Check(name="archive", state="note", found="not tried before these files are there and right")
+        return
+    if config.simulate and not is_written(Path(config.simulate.folder), config.simulate.earth):
+        found = "the first build writes the embedded archive and its layers; locations are not tried before"
+        yield Check(name="archive", state="note", found=found)
+        return
     places: list[pd.DataFrame] = []
     yield _tried("locations", "mend the file or key that it names", lambda: _places(config, places))
     if places:
         yield disk(config, places[0])
-    if config.simulate and not is_written(Path(config.simulate.folder), config.simulate.earth):
-        yield Check(name="archive", state="note", found="the first build writes the embedded archive")
-        return
     if isinstance(config.archive, EarthEngineParameters):
         signed_in = earth_engine(config.archive)
         yield signed_in
@@ -212,7 +218,7 @@ def _places(config: Config, places: list[pd.DataFrame]) -> str:
 
 
 def _files(path: Path) -> str:
-    load(path)
+    check_form(load(path))
     return "all are there"
 
 

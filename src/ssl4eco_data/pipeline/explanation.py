@@ -72,6 +72,8 @@ def explained(root: Path, location_id: str, season: str = "") -> tuple[pd.DataFr
     were chosen yet, :class:`~ssl4eco_data.errors.ConfigError` for a location or season that is not there.
     """
     parts = sorted((root / CHOICES).glob("*.parquet"))
+    if not root.is_dir():
+        raise StoreError(f"there is no folder {root}: name the folder of a dataset")
     if not parts:
         raise StoreError(f"{root} has no {CHOICES}/*.parquet: `ssl4eco build CONFIG --until scenes` makes it")
     known: list[str] = []
@@ -110,7 +112,8 @@ def show_candidates(candidates: pd.DataFrame, choices: pd.DataFrame, width: int)
         if len(mine):
             parts.append(_table(mine, _columns(mine, width)))
     notes = [
-        "in %: over (cloud over the whole tile), and the shares of the patch; days from the season's middle"
+        "in %: over (cloud over the whole tile), and the shares of the patch; days from the season's middle",
+        "sun in degrees above the horizon; blue and haze as reflectance",
     ]
     said = [name for name in OPINIONS if (candidates["second_opinion"] == name).any()]
     if said:
@@ -121,7 +124,7 @@ def show_candidates(candidates: pd.DataFrame, choices: pd.DataFrame, width: int)
 
 def _headline(choice: Mapping[Hashable, Any], candidates: pd.DataFrame) -> Text:
     judged = int(candidates["judged"].sum())
-    counts = f" ({len(candidates)} candidates, {judged} judged)"
+    counts = f" ({len(candidates)} candidate{'s' * (len(candidates) != 1)}, {judged} judged)"
     if pd.isna(choice["scene_id"]):
         reason = str(choice["reason"])
         return Text.assemble(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -19,35 +21,45 @@ from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ConfigError
 from ssl4eco_data.locations import PointSource, coordinate_ids, footprint_polygon
 from ssl4eco_data.locations.columns import check_columns, read_csv
+from ssl4eco_data.pipeline import tables
 from ssl4eco_data.scenes import Candidate, Choice
 from ssl4eco_data.scenes.candidates import utc_date
 from ssl4eco_data.scenes.image_list import ListedImage, listed_images
+from ssl4eco_data.store import read_geo_table
 from ssl4eco_data.types import Location, Scene, SeasonWindow
 
 NOT_LISTED, NOT_IN_ARCHIVE, OTHER_ZONE = "not_listed", "not_in_archive", "other_zone"
+SEARCH_THREADS = 4
+"""Searches of a block at a time; each waits mostly for the archive."""
 Images = Mapping[str, Mapping[str, ListedImage]]
+_List = tuple[str, int, str, tuple[str, ...], int]
+_LOADING = threading.Lock()
+"""A long list takes seconds to read: one thread does it for all."""
 
 
 def images_of(config: Config, located: Sequence[Location]) -> Images:
     """Location id -> season -> listed image, of these locations.
 
     Rows belong to locations by ``locations.source.id_field`` or a column ``location_id`` where the file has
-    it, else by ``lon`` and ``lat``. Raises ConfigError for a file that is no such list, and when it names
-    none of the dataset's locations.
+    it, else by ``lon`` and ``lat``. Raises ConfigError for a file that is no such list.
     """
-    path = str(config.scenes.images)
-    by_id, images = _file(
-        path, Path(path).stat().st_mtime_ns, _id_field(config), config.seasons, config.min_seasons
-    )
+    by_id, images = _file_once(_list(config))
     names = [loc.location_id for loc in located]
     lon, lat = (np.array([getattr(loc, f"{axis}_deg") for loc in located]) for axis in ("lon", "lat"))
     keys = names if by_id else coordinate_ids(lon, lat)
     return {name: images.get(key, {}) for name, key in zip(names, keys, strict=True)}
 
 
-def check_list(config: Config, located: Sequence[Location]) -> None:
-    """Raise ConfigError when the list names not one image of these locations."""
-    if not any(images_of(config, located).values()):
+def check_form(config: Config) -> None:
+    """Raise ConfigError for a file that is no list of images, before anything is asked of an archive."""
+    if config.scenes.policy == "list":
+        _file_once(_list(config))
+
+
+def check_list(config: Config) -> None:
+    """Raise ConfigError when the list names not one image of the dataset's locations."""
+    located = config.root / tables.LOCATIONS
+    if not _names_any(_list(config), located, located.stat().st_mtime_ns):
         raise ConfigError(
             f"scenes.images = {str(config.scenes.images)!r} names no image of any location: give its rows "
             "the locations' ids in the column of locations.source.id_field (or location_id), or their lon "
@@ -55,9 +67,33 @@ def check_list(config: Config, located: Sequence[Location]) -> None:
         )
 
 
+@lru_cache(maxsize=2)
+def _names_any(of: _List, located: Path, _mtime_ns: int) -> bool:
+    """Every block without an image asks, and the answer is the same: the table is read once."""
+    by_id, images = _file_once(of)
+    table = read_geo_table(located)
+    keys = (
+        table["location_id"].astype(str).tolist()
+        if by_id
+        else coordinate_ids(table["lon"].to_numpy(), table["lat"].to_numpy())
+    )
+    return any(images.get(key) for key in keys)
+
+
+def _list(config: Config) -> _List:
+    """What decides how the list is read: path, version, column of ids, seasons and how many are needed."""
+    path = str(config.scenes.images)
+    return path, Path(path).stat().st_mtime_ns, _id_field(config), config.seasons, config.min_seasons
+
+
 def _id_field(config: Config) -> str:
     source = config.locations.source
     return source.id_field if isinstance(source, PointSource) else ""
+
+
+def _file_once(of: _List) -> tuple[bool, Images]:
+    with _LOADING:
+        return _file(*of)
 
 
 @lru_cache(maxsize=2)
@@ -91,8 +127,14 @@ def find(archive: Archive, images: Images, located: Mapping[str, Location]) -> d
         for image in own.values():
             if image.image_id not in found:
                 areas[image.taken.date()].append(footprint_polygon(located[name].footprint))
-    for day, places in sorted(areas.items()):
-        listed = archive.search(shapely.union_all(places), day, day + timedelta(days=2))
+    days = sorted(areas)
+
+    def search(day: date) -> Sequence[Scene]:
+        return archive.search(shapely.union_all(areas[day]), day, day + timedelta(days=2))
+
+    with ThreadPoolExecutor(SEARCH_THREADS) as pool:
+        answers = list(pool.map(search, days))
+    for day, listed in zip(days, answers, strict=True):
         for image in wanted.values():
             if image.taken.date() == day and image.image_id not in found:
                 same = of_identity(listed, image.acquisition, image.tile, image.near)

@@ -86,7 +86,7 @@ def cut_patches(config: Config, archive: Archive, block: int) -> Outcome:
     counts = {
         "patches": len(done),
         "unreadable": len(cuts) - len(done),
-        "reprocessed": len(renamed),
+        "reprocessed": sum(not scene.failure for scene in renamed.values()),
         "offset_jumps": flagged,
     }
     return Outcome(files=(*shards, quality), counts=counts)

@@ -88,7 +88,7 @@ def _measuring(each: Sequence[dict[str, float]]) -> Callable[[Config, Stage, Seq
 
     def run_stage(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
         results = []
-        with Bar(f"pilot {stage.title}", len(todo), stage.unit) as bar:
+        with Bar(f"pilot {stage.title:<9}", len(todo), stage.unit) as bar:
             for work in todo:
                 drain()
                 start = perf_counter()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, timedelta
+from typing import Any
 
 import shapely
 
@@ -13,6 +15,7 @@ from ssl4eco_data.archives.identity import of_identity
 from ssl4eco_data.config import Config
 from ssl4eco_data.locations import footprint_polygon
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.listed import SEARCH_THREADS
 from ssl4eco_data.pipeline.wanted import Wanted
 from ssl4eco_data.store import read_table
 from ssl4eco_data.types import Location, Scene
@@ -31,7 +34,7 @@ def found_again(
     """Scene id that is gone -> the scene of the same datatake and tile that the archive lists now.
 
     One search a scene, on its day and around its locations. Of two parts of one pass the one nearest in
-    time to the chosen one is taken.
+    time to the chosen one is taken; one that cannot be read, with its ``failure``, where there is no other.
     """
     if not gone:
         return {}
@@ -40,12 +43,15 @@ def found_again(
         places[each.scene_id].append(footprint_polygon(located[each.location_id].footprint))
     known = read_table(tables.part(config, tables.CANDIDATES, block))
     known = known[known["scene_id"].isin(list(places))].drop_duplicates("scene_id")
-    found = {}
-    for row in known.to_dict("records"):
-        name, near = str(row["scene_id"]), row["time"].to_pydatetime()
+
+    def again(row: Mapping[Any, Any]) -> Sequence[Scene]:
+        near = row["time"].to_pydatetime()
         day: date = near.astimezone(UTC).date()
-        listed = archive.search(shapely.union_all(places[name]), day - _MARGIN, day + 2 * _MARGIN)
-        same = of_identity(listed, str(row["acquisition"]), str(row["tile"]), near)
-        if same:
-            found[name] = same[0]
-    return found
+        area = shapely.union_all(places[str(row["scene_id"])])
+        listed = archive.search(area, day - _MARGIN, day + 2 * _MARGIN)
+        return of_identity(listed, str(row["acquisition"]), str(row["tile"]), near)
+
+    rows = known.to_dict("records")
+    with ThreadPoolExecutor(SEARCH_THREADS) as pool:
+        found = list(pool.map(again, rows))
+    return {str(row["scene_id"]): same[0] for row, same in zip(rows, found, strict=True) if same}

@@ -28,6 +28,7 @@ from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ConfigError, PausedError, Ssl4ecoError, StoreError
 from ssl4eco_data.pipeline.budget import Budget
 from ssl4eco_data.pipeline.display import Bar
+from ssl4eco_data.pipeline.listed import check_form
 from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
 from ssl4eco_data.redaction import redacted
@@ -127,9 +128,10 @@ def build(
 
     Raises :class:`BuildError` after the first stage with failed blocks, naming them and the way on; what
     is done stays done, and the same command continues there. Raises :class:`~ssl4eco_data.errors.PausedError`
-    when ``run.budget`` is spent. An unknown stage is a ``ConfigError``.
+    when ``run.budget`` is spent. An unknown stage and a file that is no list of images are ``ConfigError``s.
     """
     root, wanted = config.root, _stages_until(until)
+    check_form(config)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -86,7 +86,7 @@ def _from_list(
     """(the listed scenes of the block, how one location takes its own of them)."""
     images = listed.images_of(config, located)
     if not any(images.values()):
-        listed.check_list(config, locations_of(tables.locations(config)))
+        listed.check_list(config)
     found = listed.find(archive, images, {loc.location_id: loc for loc in located})
 
     def choose_at(

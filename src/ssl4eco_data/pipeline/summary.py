@@ -148,7 +148,7 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
         facts.append(("this run", "nothing to do, the dataset is complete"))
     else:
         facts.append(("this run", f"{sum(s['seconds'] for s in record.stages):.1f} s"))
-        facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {s['blocks']} blocks") for s in record.stages]
+        facts += [(f"  {s['stage']}", f"{s['seconds']:.1f} s, {_blocks(s['blocks'])}") for s in record.stages]
         facts += _traffic(record)
     return Summary(
         title=config.dataset.title,
@@ -158,6 +158,10 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
         page=root / "report" / "index.html",
         root=root,
     )
+
+
+def _blocks(count: int) -> str:
+    return f"{count:,} block{'s' * (count != 1)}"
 
 
 def _traffic(record: RunRecord) -> list[tuple[str, str]]:

@@ -47,9 +47,10 @@ def listed_image(image_id: str) -> ListedImage:
     else:
         raise ValueError(
             f"{image_id!r} is no image id like 20230811T105629_20230811T105939_T30TYN: start of the "
-            "datatake, start of the datastrip, tile"
+            "datatake, start of the datastrip (the datatake's again where unknown), tile; nor a "
+            "product's name"
         )
-    taken, near = (datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) for text in (start, strip))
+    taken, near = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, strip))
     return ListedImage(image_id=image_id, acquisition=start, tile=tile, taken=taken, near=near)
 
 
@@ -95,13 +96,14 @@ def listed_images(
             f"{', '.join(map(str, twice[:_SHOWN]))}; keep one row of each"
         )
     found: dict[str, Mapping[str, ListedImage]] = {}
+    known: dict[str, ListedImage] = {}
     for row, (key, ids) in enumerate(zip(keys, table[columns].to_numpy().tolist(), strict=True)):
         images = {}
         for season, column, image_id in zip(seasons, columns, ids, strict=False):
             if (text := str(image_id).strip()) in _NOTHING:
                 continue
             try:
-                images[season] = listed_image(text)
+                images[season] = known[text] = known.get(text) or listed_image(text)
             except ValueError as error:
                 raise ConfigError(f"{path}, row {row + 1}, column {column}: {error}") from None
         found[key] = images

@@ -95,7 +95,9 @@ def test_threads_that_race_begin_one_session(server, asked):
 def test_each_worker_process_begins_one_session_and_all_keep_the_limit_of_the_project(server, asked):
     share = asked(6).share(2)
     with (
-        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
     ):
         addresses = list(client.scheduler_info()["workers"])
