@@ -10,6 +10,7 @@ import difflib
 import tomllib
 import typing
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -37,7 +38,8 @@ from ssl4eco_data.phenology import PhenologyParameters
 from ssl4eco_data.redaction import redacted
 from ssl4eco_data.scenes import SceneRules
 from ssl4eco_data.simulate import SimulationParameters
-from ssl4eco_data.store import StoreParameters
+from ssl4eco_data.store import StoreParameters, VersionParameters, version_place
+from ssl4eco_data.store.objects import ObjectPath, Place, place_of
 from ssl4eco_data.types import SEASONS, LocalPath, Parameters, local_paths
 
 BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
@@ -198,6 +200,7 @@ class Config(Parameters):
     weights: WeightParameters = Field(default_factory=WeightParameters)
     run: RunParameters = Field(default_factory=RunParameters)
     plan: PlanParameters = Field(default_factory=PlanParameters)
+    versions: VersionParameters = Field(default_factory=VersionParameters)
     simulate: SimulateParameters | None = None
 
     @model_validator(mode="after")
@@ -229,11 +232,41 @@ class Config(Parameters):
         return self
 
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _fence: str = PrivateAttr(default="")
+    _version: str = PrivateAttr(default="")
 
     @property
-    def root(self) -> Path:
-        """The dataset's folder."""
-        return Path(self.dataset.root)
+    def root(self) -> Place:
+        """Where the dataset lies, or the version of it that this configuration is of (:meth:`of_version`)."""
+        return version_place(self.home, self._version) if self._version else self.home
+
+    @property
+    def home(self) -> Place:
+        """Where ``dataset.root`` is; on an object store behind the fence of the build's lease."""
+        place = place_of(self.dataset.root)
+        return replace(place, fence=self._fence) if isinstance(place, ObjectPath) else place
+
+    @property
+    def fence(self) -> str:
+        """The lease under which this build writes to an object store; empty without one."""
+        return self._fence
+
+    @property
+    def version(self) -> str:
+        """The version of the dataset that is meant; empty where there are none, or none is."""
+        return self._version
+
+    def of_version(self, version: str) -> Self:
+        """The configuration at this version of the dataset."""
+        copy = self.model_copy()
+        copy._version = version
+        return copy
+
+    def fenced(self, fence: str) -> Self:
+        """The configuration of a build that holds this lease."""
+        copy = self.model_copy()
+        copy._fence = fence
+        return copy
 
     @property
     def processes(self) -> int:
@@ -263,8 +296,8 @@ class Config(Parameters):
         return self._written.get(section)
 
     def to_toml(self) -> str:
-        """What determines the data (no ``dataset.root``, ``[run]`` and ``[plan]``), as TOML."""
-        kept = {k: v for k, v in self._written.items() if k not in ("run", "plan")}
+        """What determines the data (no ``dataset.root``, ``[run]``, ``[plan]``, ``[versions]``), as TOML."""
+        kept = {k: v for k, v in self._written.items() if k not in ("run", "plan", "versions")}
         kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k != "root"}
         return tomli_w.dumps(kept)
 
@@ -290,7 +323,7 @@ def parse(text: str, path: Path, *, with_files: bool = True) -> Config:
     """As :func:`load`, from the file's text; ``path`` names it in errors and anchors relative paths."""
     try:
         data = _with_tuples(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     try:
         as_written = Config.model_validate(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 
 from ssl4eco_data.report import dataset
 from ssl4eco_data.report.dataset import Dataset
+from ssl4eco_data.store.objects import Place
 
 REASONS: Mapping[str, str] = {
     "no_candidates": "no scene was taken in the window",
@@ -98,7 +98,7 @@ def acquisitions(data: Dataset, part: str) -> dict[int, list[int]]:
     return {key: [int(counted[s].get(key, 0)) for s in data.seasons] for key in keys}
 
 
-def clouds(root: Path, choices: pd.DataFrame) -> Clouds | None:
+def clouds(root: Place, choices: pd.DataFrame) -> Clouds | None:
     """Clouds before and after choosing, ``None`` without candidates. One block in memory at a time."""
     tile, patch = np.zeros((2, CLOUD_BINS), dtype=np.int64)
     verdicts: dict[str, int] = {}

@@ -6,7 +6,6 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,9 @@ import pyarrow.parquet as pq
 import zarr
 
 from ssl4eco_data.errors import StoreError
+from ssl4eco_data.store import parts_in
+from ssl4eco_data.store.objects import Place, zarr_store
+from ssl4eco_data.store.tables import parquet_source
 from ssl4eco_data.types import SEASONS
 
 LOCATIONS = "locations.parquet"
@@ -68,7 +70,7 @@ class Dataset:
     in their order, then others in the order of the table; ``biomes`` are the names found, commonest first.
     """
 
-    root: Path
+    root: Place
     config_text: str
     config: Mapping[str, Any]
     locations: pd.DataFrame
@@ -92,7 +94,7 @@ class Dataset:
         return bool(self.seasons) and not set(self.seasons) & set(SEASONS)
 
 
-def read_dataset(root: Path, config_text: str = "") -> Dataset:
+def read_dataset(root: Place, config_text: str = "") -> Dataset:
     """The dataset in a folder; ``config_text`` is its configuration, by default the one it holds.
 
     Raises :class:`~ssl4eco_data.errors.StoreError` when there is no ``locations.parquet`` or a file
@@ -118,48 +120,43 @@ def read_dataset(root: Path, config_text: str = "") -> Dataset:
         weights=_whole(root / WEIGHTS),
         phenology=_whole(root / PHENOLOGY),
         choices=choices,
-        runs=tuple(_json(path) for path in sorted((root / "runs").glob("*.json"))),
+        runs=tuple(_json(path) for path in parts_in(root / "runs", ".json")),
         seasons=_seasons([str(s) for s in choices["season"].unique()]),
         biomes=_biomes(locations["biome"]),
     )
 
 
-def parts(root: Path, table: str, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+def parts(root: Place, table: str, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
     """The blocks of a table in order of their number, one at a time; nothing when the folder is missing.
 
     Columns that a file does not have are left out.
     """
-    for path in sorted((root / table).glob("*.parquet")):
+    for path in parts_in(root / table, ".parquet"):
         yield _plain(path, columns)
 
 
-def rows_of(root: Path, table: str, location_id: str) -> pd.DataFrame:
+def rows_of(root: Place, table: str, location_id: str) -> pd.DataFrame:
     """The rows of one location, from the first block that has any; empty when none has."""
-    for path in sorted((root / table).glob("*.parquet")):
+    for path in parts_in(root / table, ".parquet"):
         found = _plain(path, filters=[("location_id", "==", location_id)])
         if len(found):
             return found
     return pd.DataFrame()
 
 
-def open_patches(root: Path) -> zarr.Group | None:
+def open_patches(root: Place) -> zarr.Group | None:
     """The patches' Zarr group, ``None`` when there is none yet."""
     path = root / "patches.zarr" / "sentinel2"
-    return zarr.open_group(path, mode="r") if (path / "zarr.json").is_file() else None
+    if not (path / "zarr.json").is_file():
+        return None
+    return zarr.open_group(zarr_store(path), mode="r")
 
 
-def main_array(root: Path) -> zarr.Array[Any] | None:
+def main_array(root: Place) -> zarr.Array[Any] | None:
     """``r10``, the 10 m bands ``(location, season, band, y, x)``, ``None`` when there is none yet."""
     group = open_patches(root)
     array = group["r10"] if group is not None and "r10" in group else None
     return array if isinstance(array, zarr.Array) else None
-
-
-def total_bytes(root: Path) -> int:
-    """Bytes of all files of the dataset but the report."""
-    report = root / "report"
-    files = (p for p in root.rglob("*") if p.is_file() and not p.is_relative_to(report))
-    return sum(p.stat().st_size for p in files)
 
 
 def build_seconds(runs: Sequence[Mapping[str, Any]]) -> float:
@@ -176,7 +173,7 @@ def _biomes(of_locations: pd.Series[str]) -> tuple[str, ...]:
     return tuple(sorted(counts.index, key=lambda b: (-int(counts[b]), b)))
 
 
-def _choices(root: Path, locations: pd.DataFrame) -> pd.DataFrame:
+def _choices(root: Place, locations: pd.DataFrame) -> pd.DataFrame:
     """One row per location and season of the present locations; an unreadable patch counts as missing."""
     frames = list(parts(root, CHOICES, CHOICE_COLUMNS))
     choices = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CHOICE_COLUMNS)
@@ -195,7 +192,7 @@ def _choices(root: Path, locations: pd.DataFrame) -> pd.DataFrame:
     return choices
 
 
-def _failed(root: Path) -> list[tuple[str, str]]:
+def _failed(root: Place) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for part in parts(root, QUALITY, ("location_id", "season", "failure")):
         bad = part[part["failure"].fillna("") != ""]
@@ -204,46 +201,47 @@ def _failed(root: Path) -> list[tuple[str, str]]:
 
 
 def _plain(
-    path: Path, columns: Sequence[str] | None = None, filters: list[tuple[str, str, str]] | None = None
+    path: Place, columns: Sequence[str] | None = None, filters: list[tuple[str, str, str]] | None = None
 ) -> pd.DataFrame:
     """A Parquet file without its geometry column."""
     try:
-        names = pq.read_schema(path).names
+        source = parquet_source(path)
+        names = pq.read_schema(source).names
         wanted = [n for n in names if n != "geometry" and (columns is None or n in columns)]
-        table = pq.read_table(path, columns=wanted, filters=filters)
+        table = pq.read_table(source, columns=wanted, filters=filters)
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(f"cannot read {path}: {error}; build again to redo this file") from error
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     return frame
 
 
-def _whole(path: Path) -> pd.DataFrame:
+def _whole(path: Place) -> pd.DataFrame:
     """A Parquet file, empty when it is not there yet."""
     return _plain(path) if path.is_file() else pd.DataFrame()
 
 
-def _notes(path: Path) -> Mapping[str, Any]:
+def _notes(path: Place) -> Mapping[str, Any]:
     """What the file-level metadata says, empty when it says nothing."""
-    text = (pq.read_schema(path).metadata or {}).get(NOTES)
+    text = (pq.read_schema(parquet_source(path)).metadata or {}).get(NOTES)
     return _parsed(text.decode(), path) if text else {}
 
 
-def _text(path: Path) -> str:
+def _text(path: Place) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _toml(text: str, path: Path) -> Mapping[str, Any]:
+def _toml(text: str, path: Place) -> Mapping[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StoreError(f"{path} is not valid TOML: {error}; build again to rewrite it") from error
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def _json(path: Place) -> Mapping[str, Any]:
     return _parsed(path.read_text(encoding="utf-8"), path)
 
 
-def _parsed(text: str, path: Path) -> Mapping[str, Any]:
+def _parsed(text: str, path: Place) -> Mapping[str, Any]:
     try:
         record: Mapping[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:

@@ -15,14 +15,15 @@ from markupsafe import Markup
 from ssl4eco_data.report import counts, origin, sample
 from ssl4eco_data.report.charts import SOURCES, cloud_columns, season_windows, stacked_columns, swatch
 from ssl4eco_data.report.curves import read_example, vegetation_curve
-from ssl4eco_data.report.dataset import Dataset, build_seconds, open_patches, read_dataset, total_bytes
+from ssl4eco_data.report.dataset import Dataset, build_seconds, open_patches, read_dataset
 from ssl4eco_data.report.dots import category_class
 from ssl4eco_data.report.gallery import gallery
 from ssl4eco_data.report.maps import MAX_MARKERS, location_map, split_class
 from ssl4eco_data.report.select import examples, spread
 from ssl4eco_data.report.svg import COLOURS, element, marker
 from ssl4eco_data.report.truth import compare
-from ssl4eco_data.store import write_atomic
+from ssl4eco_data.store import bytes_below, write_atomic
+from ssl4eco_data.store.objects import Place
 
 MAX_WINDOWS = 60
 MAX_EXAMPLES = 16
@@ -39,7 +40,7 @@ class Curve:
     drawing: Markup
 
 
-def write_report(root: Path, archive_truth: Path | None = None, config_text: str = "") -> Path:
+def write_report(root: Place, archive_truth: Path | None = None, config_text: str = "") -> Place:
     """Path of the page written to ``root/report/index.html``.
 
     The page is complete in itself (styles, images and script inside) and at most about 10 MB however
@@ -90,7 +91,7 @@ def _overview(data: Dataset) -> dict[str, Any]:
         "found": len(found),
         "expected": len(data.choices),
         "years": sorted(counts.acquisitions(data, "year")),
-        "bytes": total_bytes(data.root),
+        "bytes": bytes_below(data.root),
         "build_seconds": build_seconds(data.runs),
         "by_season": counts.coverage(data.choices, data.choices["season"], data.seasons),
         "by_biome": counts.coverage(data.choices, biome_of_choice, data.biomes),

@@ -7,7 +7,6 @@ int16 codes into the attribute ``labels`` (-1: none); times are int64 millisecon
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from ssl4eco_data.store.descriptions import flags
 from ssl4eco_data.store.files import remove, write_atomic
 from ssl4eco_data.store.metadata import DOCUMENT, ArraySpec, group_document, to_bytes
+from ssl4eco_data.store.objects import Place
 
 TEXT, LABELS = "text", "labels"
+FLAGS = ("flag_values", "flag_meanings")
+"""The labels again, as CF has them: one word each."""
 NO_TIME = np.iinfo(np.int64).min
 TIME_UNITS = "milliseconds since 1970-01-01"
 Values = npt.NDArray[Any]
@@ -74,7 +77,7 @@ def codes_into(
     place = {label: i for i, label in enumerate(labels)}
     flat = [-1 if pd.isna(v) else place[str(v)] for v in values.ravel()]
     table = np.array(flat, dtype=np.int16).reshape(values.shape)
-    return numbers(name, dims, table, {**attributes, LABELS: list(labels)})
+    return numbers(name, dims, table, {**attributes, LABELS: list(labels), **flags(labels)})
 
 
 def times(name: str, dims: Sequence[str], values: Values, attributes: Mapping[str, Any]) -> SmallArray:
@@ -102,7 +105,7 @@ def of_any_type(
     return numbers(name, dims, values, attributes)
 
 
-def write_arrays(group: Path, attributes: Mapping[str, Any], small: Iterable[SmallArray]) -> list[Path]:
+def write_arrays(group: Place, attributes: Mapping[str, Any], small: Iterable[SmallArray]) -> list[Place]:
     """Write a group of small arrays with consolidated metadata; the files, sorted."""
     arrays = list(small)
     files = [path for array in arrays for path in write_array(group, array)]
@@ -112,7 +115,7 @@ def write_arrays(group: Path, attributes: Mapping[str, Any], small: Iterable[Sma
     return sorted([*files, document])
 
 
-def write_array(group: Path, array: SmallArray) -> list[Path]:
+def write_array(group: Place, array: SmallArray) -> list[Place]:
     """Write a small array's one chunk, then its metadata; the files."""
     chunk = group / array.spec.key(*[0] * array.content.ndim)
     document = group / array.name / DOCUMENT
@@ -128,7 +131,8 @@ def decode(dataset: xr.Dataset) -> xr.Dataset:
     """The dataset with text and labels in place of bytes and codes, dimension names kept."""
     decoded = {}
     for name, variable in dataset.variables.items():
-        attributes = {k: v for k, v in variable.attrs.items() if k not in (TEXT, LABELS)}
+        coded = (TEXT, LABELS, *FLAGS) if LABELS in variable.attrs else (TEXT,)
+        attributes = {k: v for k, v in variable.attrs.items() if k not in coded}
         if variable.attrs.get(TEXT) == "utf-8":
             decoded[name] = (variable.dims[:-1], _texts(variable.to_numpy()), attributes)
         elif LABELS in variable.attrs:

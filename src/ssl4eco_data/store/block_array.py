@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ import xarray as xr
 
 from ssl4eco_data.store.arrays import SmallArray, decode, of_any_type, write_arrays
 from ssl4eco_data.store.metadata import FORMAT_VERSION
+from ssl4eco_data.store.objects import Place, zarr_store
 
 
-def write_dataset_block(path: Path, dataset: xr.Dataset) -> list[Path]:
+def write_dataset_block(path: Place, dataset: xr.Dataset) -> list[Place]:
     """Write a dataset as the Zarr group ``path``; the files, sorted.
 
     Text labels of a dimension become codes, those of ``location`` the array ``location_id``; times become
@@ -29,9 +29,9 @@ def write_dataset_block(path: Path, dataset: xr.Dataset) -> list[Path]:
     return write_arrays(path, attributes, arrays)
 
 
-def read_dataset_block(path: Path) -> xr.Dataset:
+def read_dataset_block(path: Place) -> xr.Dataset:
     """The dataset that :func:`write_dataset_block` wrote, in memory, labels decoded."""
-    dataset = decode(xr.open_zarr(path, chunks=None)).load()
+    dataset = decode(xr.open_zarr(zarr_store(path), chunks=None)).load()
     if "location_id" in dataset.variables:
         dataset = dataset.assign_coords(location=("location", dataset["location_id"].to_numpy()))
         dataset = dataset.drop_vars("location_id")

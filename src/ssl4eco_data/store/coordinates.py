@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ssl4eco_data.store.arrays import SmallArray, Values, codes_into, numbers, of_any_type, write_array
+from ssl4eco_data.store.descriptions import described
 from ssl4eco_data.store.files import write_atomic
 from ssl4eco_data.store.metadata import DOCUMENT, FORMAT_VERSION, group_document, to_bytes
+from ssl4eco_data.store.objects import Place
 from ssl4eco_data.store.schema import GROUP, Layout
 from ssl4eco_data.types import METRICS
 
 UNREADABLE = "unreadable"
 """The reason of a season whose scene was chosen and could not be read."""
 _IDENTIFIERS = ("location_id", "scene_id", "phenology_source_id")
-_DAY_OF_YEAR = "day of the typical year, from 1 January of the peak's year"
-_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
-    "lon": {"units": "degrees_east", "standard_name": "longitude"},
-    "lat": {"units": "degrees_north", "standard_name": "latitude"},
-    "epsg": {"long_name": "EPSG code of the patch's UTM zone"},
-    "west": {"units": "m", "long_name": "west edge of the patch in its UTM zone"},
-    "north": {"units": "m", "long_name": "north edge of the patch in its UTM zone"},
-    "west_60m": {"units": "m", "long_name": "west edge of the 60 m window in the patch's UTM zone"},
-    "north_60m": {"units": "m", "long_name": "north edge of the 60 m window in the patch's UTM zone"},
-    "reason": {"long_name": "why the season has no patch; empty when it has one"},
-    **{metric: {"units": "d", "long_name": f"{metric}, {_DAY_OF_YEAR}"} for metric in METRICS},
-}
-_UNITS_BY_SUFFIX = {"_fraction": "1", "_mad": "d", "_iqr": "d", "_day": "d", "_km": "km", "_deg": "degree"}
 
 
 def write_coordinates(
-    root: Path,
+    root: Place,
     layout: Layout,
     *,
     locations: pd.DataFrame,
     phenology: pd.DataFrame,
     choices: pd.DataFrame,
-) -> list[Path]:
+) -> list[Place]:
     """Write every small array and the groups' metadata into the Zarr store ``root``; the files, sorted.
 
     ``locations`` and ``phenology`` have one row per location (``phenology`` in any order), ``choices``
@@ -62,7 +50,7 @@ def write_coordinates(
     return sorted([*files, *_write_groups(root, layout, small)])
 
 
-def _write_groups(root: Path, layout: Layout, small: list[SmallArray]) -> list[Path]:
+def _write_groups(root: Place, layout: Layout, small: list[SmallArray]) -> list[Place]:
     """The metadata of both groups, each with everything below it consolidated."""
     axes = {dim for array in layout.arrays for dim in array.dims}
     coordinates = " ".join(sorted(array.name for array in small if array.name not in axes))
@@ -156,9 +144,7 @@ def _values(column: pd.Series[Any]) -> Values:
 
 
 def _small(name: str, dims: tuple[str, ...], values: Values) -> SmallArray:
-    unit = "d" if name.startswith("days_") else _UNITS_BY_SUFFIX.get(f"_{name.rpartition('_')[2]}")
-    attributes = _ATTRIBUTES.get(name, {"units": unit} if unit else {})
-    return of_any_type(name, dims, values, attributes, unique_text=name in _IDENTIFIERS)
+    return of_any_type(name, dims, values, described(name), unique_text=name in _IDENTIFIERS)
 
 
 def _refuse_repeats(small: list[SmallArray]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
 from ssl4eco_data.store.files import FileRecord, remove, write_atomic
+from ssl4eco_data.store.objects import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Ledger:
     A mark that cannot be read counts as absent, silently: its block is done again, which is always safe.
     """
 
-    root: Path
+    root: Place
 
     def write(self, mark: Mark) -> None:
         """Mark a block as done; all its files must be on the disk before."""
@@ -46,7 +47,8 @@ class Ledger:
             mark = _MARK.validate_json(self._path(stage, block).read_bytes())
         except (FileNotFoundError, NotADirectoryError, ValidationError):
             return None
-        return mark if (mark.stage, mark.block) == (stage, block) else None
+        whole = (mark.stage, mark.block) == (stage, block) and all(_is_below(f.path) for f in mark.files)
+        return mark if whole else None
 
     def is_done(self, stage: str, block: int, fingerprint: str) -> bool:
         """Whether the block is marked with this fingerprint and its files have the recorded sizes."""
@@ -67,7 +69,7 @@ class Ledger:
             int(p.stem) for p in (self.root / "ledger" / stage).glob("*.json") if p.stem.isdecimal()
         )
 
-    def _path(self, stage: str, block: int) -> Path:
+    def _path(self, stage: str, block: int) -> Place:
         return self.root / "ledger" / stage / f"{block:05d}.json"
 
     def _has_size(self, record: FileRecord) -> bool:
@@ -75,3 +77,9 @@ class Ledger:
             return (self.root / record.path).stat().st_size == record.bytes
         except OSError:
             return False
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path stays inside the dataset: a damaged mark must not name the files of others."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.codec import ChunkCodec
+from ssl4eco_data.store.objects import Place
 
 FORMAT_VERSION = 1
 """Version of the dataset format; readers refuse a newer one."""
@@ -99,6 +101,20 @@ def group_document(
 def to_bytes(document: Mapping[str, Any]) -> bytes:
     """The document as UTF-8 JSON; the same bytes for the same content."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def read_document(path: Place) -> dict[str, Any]:
+    """The content of a metadata document.
+
+    Raises ``FileNotFoundError`` when it is absent, :class:`StoreError` when it is no JSON object.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"cannot read {path}: {error}; build again to redo it") from error
+    if not isinstance(document, dict):
+        raise StoreError(f"cannot read {path}: it holds no JSON object; build again to redo it")
+    return document
 
 
 def _json_number(value: float | bool) -> Any:

@@ -15,6 +15,8 @@ from ssl4eco_data.types import SNAP_M, Parameters, size_60m_px
 
 GROUP = "sentinel2"
 """The modality's group inside ``patches.zarr``."""
+PATCHES = "patches.zarr"
+"""The Zarr store of a dataset, below its root."""
 RESOLUTIONS_M = (10, 20, 60)
 ARRAYS = ("r10", "r20", "r60", "scl")
 """Every array of patches there can be; one without bands is not there."""

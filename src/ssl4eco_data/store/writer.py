@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,18 @@ import numpy.typing as npt
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.codec import encode_shard
 from ssl4eco_data.store.files import remove, write_atomic
-from ssl4eco_data.store.metadata import DOCUMENT, group_document, to_bytes
+from ssl4eco_data.store.metadata import DOCUMENT, group_document, read_document, to_bytes
+from ssl4eco_data.store.objects import Place
 from ssl4eco_data.store.schema import ARRAYS, GROUP, Layout, PatchArray
 from ssl4eco_data.types import BoolArray
 
+Kept = Mapping[tuple[int, int], Sequence[bytes]]
+"""(row of the block, season) -> encoded chunks, one of each array of the layout."""
 ENCODE_THREADS = 2
 """Chunks of a block compressed at a time; compressing releases the interpreter's lock."""
 
 
-def create(root: Path, layout: Layout) -> list[Path]:
+def create(root: Place, layout: Layout) -> list[Place]:
     """Write the metadata of the patch arrays into the Zarr store ``root``; the files, sorted.
 
     Again with the same layout gives the same bytes; with more locations the arrays grow. Raises
@@ -42,13 +44,13 @@ def create(root: Path, layout: Layout) -> list[Path]:
     return sorted(documents)
 
 
-def stored_locations(root: Path) -> int | None:
+def stored_locations(root: Place) -> int | None:
     """How many locations the Zarr store ``root`` has room for, ``None`` where it has no arrays of patches."""
     documents = (_read(root / GROUP / name / DOCUMENT) for name in ARRAYS)
     return max((int(there["shape"][0]) for there in documents if there), default=None)
 
 
-def unfinish(root: Path) -> None:
+def unfinish(root: Place) -> None:
     """Take the labels from the Zarr store ``root``, if there is one: readers refuse it until it is closed."""
     for path in (root / DOCUMENT, root / GROUP / DOCUMENT):
         if path.exists():
@@ -56,47 +58,56 @@ def unfinish(root: Path) -> None:
 
 
 def write_block(
-    root: Path,
+    root: Place,
     layout: Layout,
     first_row: int,
     patches: Mapping[str, npt.NDArray[Any]],
     present: BoolArray,
-) -> list[Path]:
+    kept: Kept | None = None,
+) -> list[Place]:
     """Write all shards of a block of locations; the files that hold something, sorted.
 
     ``patches`` maps each array's name to ``(location, season, band, y, x)`` (``scl``: no band axis) of the
     layout's type, ``present`` is ``(location, season)``: what is not present is absent from its shard
     whatever its pixels, and a shard with nothing present has no file. Rows start at ``first_row``, the
-    first of a shard. Raises ``ValueError`` for arrays that do not fit the layout, :class:`StoreError`
-    when the disk does not take a file. Needs memory for twice the compressed bytes of one shard.
+    first of a shard. ``kept`` are chunks encoded before, which are written as they are by row of the block
+    and season; their pixels are not looked at. Raises ``ValueError`` for arrays that do not fit the layout,
+    :class:`StoreError` when the disk does not take a file. Needs memory for twice the compressed bytes of
+    one shard.
     """
     _check_block(layout, first_row, patches, present)
     per_shard = layout.parameters.shard_locations
     written = []
     with ThreadPoolExecutor(ENCODE_THREADS) as pool:
-        for array in layout.arrays:
+        for number, array in enumerate(layout.arrays):
             pixels = patches[array.name]
+            ready = {place: chunks[number] for place, chunks in (kept or {}).items()}
             for start in range(0, len(present), per_shard):
                 rows = slice(start, start + per_shard)
                 path = root / GROUP / shard_key(array, (first_row + start) // per_shard)
                 if not present[rows].any():
                     remove(path)
                     continue
-                write_atomic(path, _encode(array, pixels[rows], present[rows], pool))
+                here = {(i - start, j): chunk for (i, j), chunk in ready.items() if i >= start}
+                write_atomic(path, _encode(array, pixels[rows], present[rows], here, pool))
                 written.append(path)
     return sorted(written)
 
 
 def shard_key(array: PatchArray, shard: int) -> str:
-    """Path, below the group, of a shard."""
+    """Place, below the group, of a shard."""
     return array.key(shard, *[0] * (len(array.dims) - 1))
 
 
 def _encode(
-    array: PatchArray, pixels: npt.NDArray[Any], present: BoolArray, pool: ThreadPoolExecutor
+    array: PatchArray,
+    pixels: npt.NDArray[Any],
+    present: BoolArray,
+    ready: Mapping[tuple[int, int], bytes],
+    pool: ThreadPoolExecutor,
 ) -> bytes:
     places = [(i, j) for i, j in np.ndindex(present.shape) if present[i, j]]
-    encoded = pool.map(lambda place: array.codec.encode(pixels[place]), places)
+    encoded = pool.map(lambda place: ready.get(place) or array.codec.encode(pixels[place]), places)
     chunks: list[bytes | None] = [None] * array.chunks_per_file
     for (i, j), chunk in zip(places, encoded, strict=True):
         chunks[i * present.shape[1] + j] = chunk
@@ -126,14 +137,14 @@ def _check_block(
             raise ValueError(f"{array.name} must be {array.dtype} {wanted}, got {got.dtype} {got.shape}")
 
 
-def _refuse_others(group: Path, layout: Layout) -> None:
+def _refuse_others(group: Place, layout: Layout) -> None:
     known = {array.name for array in layout.arrays}
     there = {name for name in ARRAYS if (group / name / DOCUMENT).is_file()}
     for name in sorted(there - known):
         raise StoreError(f"{group} has {name}, which the configuration has no bands for; {_WAY_OUT}")
 
 
-def _refuse_difference(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _refuse_difference(path: Place, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for name, value in wanted.items():
         if name != "shape" and there.get(name) != value:
             what, old, new = _narrow(name, there.get(name), value)
@@ -159,7 +170,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _ensure_group(path: Path, arrays: Mapping[str, Any]) -> None:
+def _ensure_group(path: Place, arrays: Mapping[str, Any]) -> None:
     """Write an empty group unless there is one that says the same of ``arrays``, or nothing of them."""
     there = _read(path)
     if there and there.get("node_type") == "group":
@@ -169,10 +180,9 @@ def _ensure_group(path: Path, arrays: Mapping[str, Any]) -> None:
     write_atomic(path, to_bytes(group_document({})))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Place) -> dict[str, Any] | None:
     """A metadata document; ``None`` when it is absent or damaged, so that it is written anew."""
     try:
-        document = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return read_document(path)
+    except (FileNotFoundError, StoreError):
         return None
-    return document if isinstance(document, dict) else None
