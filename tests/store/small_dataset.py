@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ SEASONS = ("spring", "summer", "autumn", "winter")
 PER_SHARD = 2
 EMPTY_ROW = 3
 """A location without any patch."""
+BIOMES = ("Deserts & Xeric Shrublands", "Mangroves", "", None, "Mangroves")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +70,17 @@ def build_small(root: Path) -> Small:
     located, choices = tables(small)
     write_table(root / "locations.parquet", located)
     for block, first in enumerate(range(0, len(ids), PER_SHARD)):
-        _block(small, block, slice(first, first + PER_SHARD), choices)
+        write_small_block(small, block, slice(first, first + PER_SHARD), choices)
     write_coordinates(
         root / "patches.zarr", layout, locations=located, phenology=phenology(small), choices=choices
     )
     return small
 
 
-def _block(small: Small, block: int, rows: slice, choices: pd.DataFrame) -> None:
+def write_small_block(
+    small: Small, block: int, rows: slice, choices: pd.DataFrame, fingerprint: str = "f"
+) -> None:
+    """Tables, shards, then the mark of a block."""
     here = choices[choices["location_id"].isin(small.ids[rows])]
     write_table(small.root / f"scenes/choices/{block:05d}.parquet", here.drop(columns="failure"))
     quality = small.root / f"patches/quality/{block:05d}.parquet"
@@ -83,13 +88,12 @@ def _block(small: Small, block: int, rows: slice, choices: pd.DataFrame) -> None
     blocks = {name: values[rows] for name, values in small.pixels.items()}
     shards = write_block(small.root / "patches.zarr", small.layout, rows.start, blocks, small.present[rows])
     files = tuple(file_record(small.root, path) for path in (*shards, quality))
-    Ledger(small.root).write(Mark(stage="patches", block=block, fingerprint="f", files=files))
+    Ledger(small.root).write(Mark(stage="patches", block=block, fingerprint=fingerprint, files=files))
 
 
-def tables(small: Small) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(small: Small, biomes: Sequence[str | None] = BIOMES) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(locations, choices with ``failure``); the first absent season was chosen and could not be read."""
     n = len(small.ids)
-    biomes = ["Deserts & Xeric Shrublands", "Mangroves", "", None, "Mangroves"]
     located = pd.DataFrame(
         {
             "location_id": small.ids,

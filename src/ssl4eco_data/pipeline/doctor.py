@@ -24,7 +24,7 @@ import rasterio
 from ssl4eco_data.archives.earth_engine import EarthEngineParameters
 from ssl4eco_data.archives.earth_engine_client import session
 from ssl4eco_data.config import Config, load
-from ssl4eco_data.errors import ArchiveError, ConfigError, Ssl4ecoError
+from ssl4eco_data.errors import ArchiveError, ConfigError, Ssl4ecoError, StoreError
 from ssl4eco_data.locations import footprint_polygon, locations_of
 from ssl4eco_data.phenology import spline
 from ssl4eco_data.pipeline.listed import check_form
@@ -32,6 +32,7 @@ from ssl4eco_data.pipeline.planning import estimate, located, size
 from ssl4eco_data.pipeline.stages import open_archive
 from ssl4eco_data.redaction import redacted
 from ssl4eco_data.simulate import is_written
+from ssl4eco_data.store import ObjectPath
 from ssl4eco_data.types import Location, Scene
 
 State = Literal["ok", "failed", "note"]
@@ -122,7 +123,8 @@ def numba_cache() -> Check:
 
 def write_access(config: Config) -> Check:
     """Whether the dataset's folder, or the nearest one above it that is there, takes a file."""
-    problem = _unwritable(config.root)
+    root = config.root
+    problem = _unwritable_prefix(root) if isinstance(root, ObjectPath) else _unwritable(root)
     if problem:
         fix = "choose another dataset.root, or give this user the right to write there"
         return Check(name="write access", state="failed", found=f"{config.root}: {problem}", fix=fix)
@@ -140,12 +142,25 @@ def _unwritable(folder: Path) -> str:
     return ""
 
 
+def _unwritable_prefix(root: ObjectPath) -> str:
+    """Why no object can be written below a prefix; empty when one can."""
+    try:
+        probe = root / ".ssl4eco-doctor"
+        probe.put(b"x")
+        probe.unlink()
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
 def _nearest(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def disk(config: Config, places: pd.DataFrame) -> Check:
     """Free space against what is still to be written, by the assumptions of ``[plan]``."""
+    if isinstance(config.root, ObjectPath):
+        return Check(name="free disk", state="ok", found=f"{config.root} is an object store")
     free = shutil.disk_usage(_nearest(config.root)).free
     needed = estimate(config, places, config.scenes.judge).disk_bytes
     found = f"{size(free)} free, about {size(needed)} to write"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -15,7 +14,8 @@ from rich.text import Text
 
 from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.pipeline.tables import CANDIDATES, CHOICES
-from ssl4eco_data.store import read_table
+from ssl4eco_data.store import parts_in, read_table
+from ssl4eco_data.store.objects import Place
 
 VERDICTS: Mapping[str, str] = {
     "chosen": "chosen",
@@ -65,15 +65,15 @@ class Column(NamedTuple):
     justify: Literal["left", "right"] = "right"
 
 
-def explained(root: Path, location_id: str, season: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+def explained(root: Place, location_id: str, season: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """(candidates, choices) of one location, by season and best first; of one ``season`` where it is named.
 
     Columns as in ``docs/architecture.md``. Raises :class:`~ssl4eco_data.errors.StoreError` where no scenes
     were chosen yet, :class:`~ssl4eco_data.errors.ConfigError` for a location or season that is not there.
     """
-    parts = sorted((root / CHOICES).glob("*.parquet"))
     if not root.is_dir():
         raise StoreError(f"there is no folder {root}: name the folder of a dataset")
+    parts = parts_in(root / CHOICES, ".parquet")
     if not parts:
         raise StoreError(f"{root} has no {CHOICES}/*.parquet: `ssl4eco build CONFIG --until scenes` makes it")
     known: list[str] = []

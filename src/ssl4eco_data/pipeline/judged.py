@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import xarray as xr
@@ -20,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from ssl4eco_data.archives import Archive
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store import fingerprint, read_table, write_table
+from ssl4eco_data.store.objects import Place
 from ssl4eco_data.types import Footprint, Location, PatchStats, Scene, UInt16Array
 
 FOLDER = "runs/judged"
@@ -63,7 +63,7 @@ class RememberingArchive:
 
 
 @contextmanager
-def remembering(archive: Archive, root: Path, block: int, *basis: object) -> Iterator[RememberingArchive]:
+def remembering(archive: Archive, root: Place, block: int, *basis: object) -> Iterator[RememberingArchive]:
     """The archive with what earlier runs judged in this block; what it judges is kept, come what may.
 
     ``basis`` is what the scores follow from besides the scene and the patch: scores of another basis, and
@@ -80,7 +80,7 @@ def remembering(archive: Archive, root: Path, block: int, *basis: object) -> Ite
             _keep(path, mark, known)
 
 
-def _read(path: Path, mark: str) -> dict[Key, PatchStats]:
+def _read(path: Place, mark: str) -> dict[Key, PatchStats]:
     try:
         frame = read_table(path)
         if list(frame.columns) != [_BASIS, *_PATCH, *_SCORES] or (frame[_BASIS] != mark).any():
@@ -108,7 +108,7 @@ def _scores(frame: pd.DataFrame) -> dict[Key, PatchStats]:
     }
 
 
-def _keep(path: Path, mark: str, known: Mapping[Key, PatchStats]) -> None:
+def _keep(path: Place, mark: str, known: Mapping[Key, PatchStats]) -> None:
     """Write the scores; a disk that does not take them costs the next run time, and this one nothing."""
     try:
         _write(path, mark, known)
@@ -116,7 +116,7 @@ def _keep(path: Path, mark: str, known: Mapping[Key, PatchStats]) -> None:
         logger.warning("scores of judged scenes are not kept: %s", error)
 
 
-def _write(path: Path, mark: str, known: Mapping[Key, PatchStats]) -> None:
+def _write(path: Place, mark: str, known: Mapping[Key, PatchStats]) -> None:
     rows = [
         {_BASIS: mark}
         | {name: getattr(footprint, name) for name in _PATCH}

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -32,7 +31,8 @@ from ssl4eco_data.pipeline.listed import check_form
 from ssl4eco_data.pipeline.stage import Stage, Work, drop_surplus, execute, pending
 from ssl4eco_data.pipeline.stages import STAGES
 from ssl4eco_data.redaction import redacted
-from ssl4eco_data.store import Ledger, Mark, clean_temporary, write_atomic
+from ssl4eco_data.store import Ledger, Mark, ObjectPath, clean_temporary, leased, write_atomic
+from ssl4eco_data.store.objects import Place
 
 _MISTAKE = f"{ConfigError.__name__}: "
 """How :func:`describe` begins for a mistake of the user's, which no block is needed to tell."""
@@ -82,7 +82,7 @@ class RunRecord:
             }
         )
 
-    def write(self, root: Path, finished: datetime) -> Path:
+    def write(self, root: Place, finished: datetime) -> Place:
         """Write the record beside the data and return its path."""
         path = root / "runs" / f"{self.started:%Y%m%dT%H%M%S%fZ}.json"
         record = {
@@ -137,16 +137,17 @@ def build(
     except OSError as error:
         raise StoreError(f"cannot make dataset.root {root}: {error.strerror}; choose another root") from error
     record, budget = RunRecord(started=clock()), Budget(config)
-    with _alone(root):
+    with alone(root) as fence:
+        config = config.fenced(fence)
         clean_temporary(root)
         try:
             for stage in wanted:
                 _do_stage(config, stage, run_stage, record, budget)
                 if stage.name == "check":
-                    record.write(root, clock())
+                    record.write(config.root, clock())
         finally:
             if record.stages:
-                record.write(root, clock())
+                record.write(config.root, clock())
     return record
 
 
@@ -158,13 +159,20 @@ def _stages_until(last: str) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Refuse a second build of the same dataset on this machine; the lock ends with its process."""
+def alone(root: Place) -> Iterator[str]:
+    """Refuse a second build of the same dataset: by a lock on this machine, which ends with its process.
+
+    On an object store by a lease, whose fence is given.
+    """
+    if isinstance(root, ObjectPath):
+        with leased(root) as mine:
+            yield mine.fence
+        return
     path = root / "runs" / ".lock"
     path.parent.mkdir(exist_ok=True)
     try:
         with FileLock(path, timeout=0):
-            yield
+            yield ""
     except Timeout:
         raise BuildError(f"another build works on {root}; wait for it or stop it, then try again") from None
 
@@ -178,7 +186,7 @@ def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunReco
     results, here = _do_batches(config, stage, run_stage, todo, budget)
     if results:
         record.add(stage, results, perf_counter() - start, here)
-    _raise_failed(stage, results)
+    raise_failed(stage, results)
     if len(results) < len(todo):
         raise PausedError(budget.message(stage.name, len(todo) - len(results)))
 
@@ -201,7 +209,7 @@ def _do_batches(
     return results, here
 
 
-def _raise_failed(stage: Stage, results: Sequence[Result]) -> None:
+def raise_failed(stage: Stage, results: Sequence[Result]) -> None:
     failed = [r for r in results if r.error]
     if len(results) == 1 and failed and failed[0].error.startswith(_MISTAKE):
         raise ConfigError(failed[0].error.removeprefix(_MISTAKE))
@@ -288,14 +296,16 @@ def status(config: Config) -> Iterator[str]:
         yield f"{stage.title:<12} {state}"
 
 
+def unreadable(config: Config) -> list[tuple[str, int]]:
+    """(stage, block) of those with files that could not be read."""
+    ledger = Ledger(config.root)
+    marks = (ledger.read(stage.name, b) for stage in STAGES for b in ledger.blocks(stage.name))
+    return [(mark.stage, mark.block) for mark in marks if mark and mark.counts.get("unreadable")]
+
+
 def forget_unreadable(config: Config) -> int:
     """Take back the marks of blocks with files that could not be read, so that they are tried again."""
-    ledger = Ledger(config.root)
-    found = 0
-    for stage in STAGES:
-        for block in ledger.blocks(stage.name):
-            mark = ledger.read(stage.name, block)
-            if mark and mark.counts.get("unreadable"):
-                ledger.remove(stage.name, block)
-                found += 1
-    return found
+    found = unreadable(config)
+    for stage, block in found:
+        Ledger(config.root).remove(stage, block)
+    return len(found)

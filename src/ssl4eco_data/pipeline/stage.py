@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ssl4eco_data.config import Config
 from ssl4eco_data.pipeline.tables import PATCHES
-from ssl4eco_data.store import Ledger, Mark, file_record, fingerprint, unfinish
+from ssl4eco_data.store import Ledger, Mark, file_record, fingerprint, remove, unfinish
+from ssl4eco_data.store.objects import Place
 
 CLOSING = "close"
 """The stage that finishes a dataset for its readers."""
@@ -19,7 +19,7 @@ CLOSING = "close"
 class Outcome:
     """What one block left behind: files inside the dataset's folder, and counts for people."""
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -57,14 +57,21 @@ class Work:
 def plan(config: Config, stage: Stage) -> list[Work]:
     """Every block of a stage. The stages before it must be done."""
     parameters = stage.parameters(config)
-    return [
-        Work(
-            stage=stage.name,
-            block=block,
-            fingerprint=fingerprint(stage.name, stage.version, parameters, stage.inputs(config, block)),
-        )
-        for block in stage.blocks(config)
-    ]
+    return [_work(config, stage, block, parameters) for block in stage.blocks(config)]
+
+
+def is_valid(config: Config, stage: Stage, block: int) -> bool:
+    """Whether one block is done as the configuration would have it done now."""
+    try:
+        work = _work(config, stage, block, stage.parameters(config))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return Ledger(config.root).is_done(stage.name, block, work.fingerprint)
+
+
+def _work(config: Config, stage: Stage, block: int, parameters: Any) -> Work:
+    made_of = fingerprint(stage.name, stage.version, parameters, stage.inputs(config, block))
+    return Work(stage=stage.name, block=block, fingerprint=made_of)
 
 
 def pending(config: Config, stage: Stage) -> list[Work]:
@@ -84,7 +91,7 @@ def drop_surplus(config: Config, stage: Stage) -> None:
             mark = ledger.read(stage.name, block)
             ledger.remove(stage.name, block)
             for record in mark.files if mark else ():
-                (config.root / record.path).unlink(missing_ok=True)
+                remove(config.root / record.path)
 
 
 def execute(config: Config, stage: Stage, work: Work) -> Mark:

@@ -17,17 +17,21 @@ from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.locations import COLUMNS, PointSource, locations_of, sample_locations, sampling_weights
 from ssl4eco_data.phenology import fill_windows, summarise
 from ssl4eco_data.pipeline import tables
+from ssl4eco_data.pipeline.catalogue import write_catalogue
 from ssl4eco_data.pipeline.dates import dated_pixels
 from ssl4eco_data.pipeline.judged import remembering
-from ssl4eco_data.pipeline.patches import READ_ID, cut_patches, layout
+from ssl4eco_data.pipeline.patches import as_read, cut_patches, layout
+from ssl4eco_data.pipeline.reuse import base_of
 from ssl4eco_data.pipeline.scenes import choose_scenes
-from ssl4eco_data.pipeline.stage import CLOSING, Outcome, Stage
+from ssl4eco_data.pipeline.stage import CLOSING, Outcome, Stage, is_valid
 from ssl4eco_data.redaction import redact_logs
 from ssl4eco_data.report import write_report
 from ssl4eco_data.store import (
     Ledger,
+    Place,
     check_block,
     create,
+    forget,
     read_table,
     sha256,
     stored_locations,
@@ -149,12 +153,17 @@ def _lay_out(config: Config, _block: int) -> Outcome:
 
 def _cut(config: Config, block: int) -> Outcome:
     """Read the chosen scenes of a block and write its shards."""
-    return cut_patches(config, open_archive(config), block)
+    base = base_of(config)
+    if base and not is_valid(base, stage_named("patches"), block):
+        base = None
+    return cut_patches(config, open_archive(config), block, base)
 
 
 def _check(config: Config, block: int) -> Outcome:
     """Read a block's shards back: every chunk decodes, and exactly the chosen seasons are there."""
-    check_block(config.root, block)
+    if problems := check_block(config.root, block):
+        forget(config.root, problems)
+        raise StoreError("; ".join(map(str, problems)) + "; the same command redoes this block")
     return Outcome(files=())
 
 
@@ -167,21 +176,12 @@ def _close(config: Config, _block: int) -> Outcome:
         layout(config),
         locations=located[list(COLUMNS)].assign(weight=weights["weight"]),
         phenology=tables.phenology(config),
-        choices=_read(tables.parts(config, tables.CHOICES), quality),
+        choices=as_read(tables.parts(config, tables.CHOICES), quality),
     )
     write_table(config.root / tables.WEIGHTS, weights)
     path = config.root / "config.toml"
     write_atomic(path, config.to_toml().encode())
     return Outcome(files=(*files, config.root / tables.WEIGHTS, path))
-
-
-def _read(choices: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
-    """The choices with what came of them; ``scene_id`` names the scene that was really read."""
-    read = choices.merge(quality, how="left", on=["location_id", "season"])
-    if READ_ID not in read:
-        return read
-    newer = read.pop(READ_ID).fillna("")
-    return read.assign(scene_id=read["scene_id"].mask(newer != "", newer))
 
 
 def _report(config: Config, _block: int) -> Outcome:
@@ -190,7 +190,7 @@ def _report(config: Config, _block: int) -> Outcome:
     return Outcome(files=())
 
 
-def write_page(config: Config) -> Path:
+def write_page(config: Config) -> Place:
     """Write the page of the dataset; with the embedded archive, beside its truth."""
     truth = Path(config.simulate.folder) if config.simulate else None
     return write_report(config.root, truth, config.to_toml())
@@ -214,6 +214,12 @@ def _archive(config: Config, fields: Sequence[str]) -> Any:
 def _judged(config: Config) -> list[Any]:
     """What of the archive decides the candidates and their scores."""
     return [_archive(config, config.archive.JUDGED), _catalogue(config, "imagery")]
+
+
+def _sticky(config: Config) -> list[Any]:
+    """How scenes that are served already are kept; nothing of it without versions."""
+    rule = config.versions
+    return [rule.sticky_margin_days, rule.sticky_margin_cloud] if rule.enabled else []
 
 
 def _catalogue(config: Config, kind: Literal["imagery", "vegetation"]) -> Any:
@@ -337,6 +343,7 @@ STAGES: tuple[Stage, ...] = (
             c.period.imagery,
             *_judged(c),
             _content(c.scenes.images or ""),
+            *_sticky(c),
         ],
         blocks=tables.blocks,
         inputs=lambda c, b: [
@@ -397,6 +404,16 @@ STAGES: tuple[Stage, ...] = (
             [_all_done(c, each) for each in ("scenes", "patches")],
         ],
         run=_close,
+    ),
+    Stage(
+        name="catalogue",
+        version=1,
+        title="catalogue",
+        unit="steps",
+        parameters=lambda _c: None,
+        blocks=_once,
+        inputs=lambda c, _b: _done(c, CLOSING, 0),
+        run=write_catalogue,
     ),
     Stage(
         name="report",

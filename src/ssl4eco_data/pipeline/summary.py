@@ -19,7 +19,7 @@ from ssl4eco_data.locations import GridSource, split_for_area
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.display import console, two_columns
 from ssl4eco_data.pipeline.run import RunRecord
-from ssl4eco_data.store import TEMPORARY_SUFFIX
+from ssl4eco_data.store import Place, bytes_below
 
 STRATA_SHOWN = 12
 MUCH_LOST = 0.2
@@ -34,8 +34,8 @@ class Summary:
     facts: tuple[tuple[str, str], ...]
     seasons: tuple[str, ...]
     coverage: tuple[tuple[str, ...], ...]
-    page: Path
-    root: Path
+    page: Place
+    root: Place
 
     def markdown(self) -> str:
         """As Markdown tables, for a Prefect artifact."""
@@ -143,7 +143,7 @@ def summarise_dataset(config: Config, record: RunRecord | None) -> Summary:
     ]
     reasons = choices["reason"].mask(unreadable, "unreadable")[~present].value_counts().sort_index()
     facts += [(f"  missing: {reason}", str(count)) for reason, count in reasons.items()]
-    facts.append(("bytes", _size(_bytes(root))))
+    facts.append(("bytes", _size(bytes_below(root))))
     if record is None or not record.stages:
         facts.append(("this run", "nothing to do, the dataset is complete"))
     else:
@@ -205,12 +205,6 @@ def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(cell.strip().replace("|", "/") for cell in line) + " |" for line in lines
     )
-
-
-def _bytes(root: Path) -> int:
-    """Bytes of the finished files."""
-    files = (f for f in root.rglob("*") if f.is_file() and f.suffix != TEMPORARY_SUFFIX)
-    return sum(f.stat().st_size for f in files)
 
 
 def _size(count: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 import geopandas as gpd
@@ -14,6 +13,7 @@ import pandas as pd
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store import read_geo_table, read_table, table_metadata
+from ssl4eco_data.store.objects import ObjectPath, Place
 
 LOCATIONS = "locations.parquet"
 STRATA = "strata.parquet"
@@ -31,7 +31,7 @@ PATCHES = "patches.zarr"
 Frame = TypeVar("Frame", bound=pd.DataFrame)
 
 
-def part(config: Config, table: str, block: int) -> Path:
+def part(config: Config, table: str, block: int) -> Place:
     """The file of one block of a table."""
     return config.root / table / f"{block:05d}.parquet"
 
@@ -80,22 +80,30 @@ def rows(config: Config, table: Frame, block: int) -> Frame:
     return table.iloc[first : first + config.block_locations]
 
 
-def _version(path: Path) -> tuple[Path, int, int]:
+Version = tuple[int | str | None, ...]
+"""What no two files of one name share, whatever their times and sizes."""
+
+
+def _version(path: Place) -> tuple[Place, Version]:
+    """A file and its version: times can be set back, and object stores know whole seconds only."""
+    if isinstance(path, ObjectPath):
+        found = path.stat()
+        return path, (found.e_tag, found.version, found.st_mtime_ns, found.st_size)
     stat = path.stat()
-    return path, stat.st_mtime_ns, stat.st_size
+    return path, (stat.st_ino, stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=4)
-def _read_geo(path: Path, _mtime_ns: int, _size: int) -> gpd.GeoDataFrame:
+def _read_geo(path: Place, _version: Version) -> gpd.GeoDataFrame:
     return read_geo_table(path)
 
 
 @lru_cache(maxsize=4)
-def _counts(path: Path, _mtime_ns: int, _size: int) -> Mapping[str, int]:
+def _counts(path: Place, _version: Version) -> Mapping[str, int]:
     counts: Mapping[str, int] = table_metadata(path).get("ssl4eco", {}).get("counts", {})
     return counts
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
+def _read(path: Place, _version: Version) -> pd.DataFrame:
     return read_table(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from scipy.spatial import cKDTree
 
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.pipeline.tables import CYCLES, LOCATIONS
-from ssl4eco_data.store import read_table
+from ssl4eco_data.store import parts_in, read_table
+from ssl4eco_data.store.objects import Place
 from ssl4eco_data.types import EARTH_RADIUS_KM, METRICS, FloatArray
 
 REACH_DAYS = 90.0
@@ -43,12 +43,12 @@ class Validation:
     span: tuple[float, float]
 
 
-def read_cycles(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_cycles(root: Place) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(locations, cycles) of a dataset's folder; of a location in several blocks the first block counts.
 
     Raises :class:`~ssl4eco_data.errors.StoreError` when the dataset has not come so far.
     """
-    parts = sorted((root / CYCLES).glob("*.parquet"))
+    parts = parts_in(root / CYCLES, ".parquet")
     if not (root / LOCATIONS).is_file() or not parts:
         missing = LOCATIONS if parts else f"{CYCLES}/*.parquet"
         raise StoreError(f"{root} has no {missing}: `ssl4eco build CONFIG --until phenology` makes it")

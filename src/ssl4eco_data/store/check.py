@@ -1,31 +1,36 @@
-"""Whether a dataset is what its ledger says: every file, every chunk, and exactly the chosen seasons."""
+"""Whether a dataset is what its ledger says: every mark, every file, every chunk, exactly the chosen seasons.
+
+A check writes nothing. It needs memory for one shard a thread.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence, Set
+import hashlib
+import math
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from functools import partial
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.codec import decode_chunk, split_shard
-from ssl4eco_data.store.files import sha256
+from ssl4eco_data.store.check_contents import Contents
+from ssl4eco_data.store.check_shards import chosen_patches, shard_differences
+from ssl4eco_data.store.files import TEMPORARY_SUFFIX, FileRecord, relative_to, sha256
 from ssl4eco_data.store.ledger import Ledger, Mark
-from ssl4eco_data.store.metadata import DOCUMENT
-from ssl4eco_data.store.reader import PATCHES
-from ssl4eco_data.store.schema import ARRAYS, GROUP
-from ssl4eco_data.store.tables import read_table
+from ssl4eco_data.store.metadata import DOCUMENT, read_document
+from ssl4eco_data.store.objects import Place
+from ssl4eco_data.store.schema import GROUP, PATCHES
 
 STAGE = "patches"
-CHECK_THREADS = 2
+BLOCK_STAGES = ("phenology", "scenes", STAGE, "check")
+"""The stages that leave a mark for every block of a finished dataset."""
+SINGLE_STAGES = ("locations", "windows", "layout", "close", "catalogue")
+"""The stages that leave one mark."""
+WHOLE = (1, 1)
+BEYOND = "lies beyond the last location"
+THREADS = min(8, os.cpu_count() or 1)
+"""Blocks read at a time; hashing and unpacking release the interpreter's lock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,41 +41,61 @@ class Problem:
     block: int
     file: str
     what: str
+    shard: int | None = None
     location_ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         some = ", ".join(self.location_ids[:4]) + (" ..." if len(self.location_ids) > 4 else "")
         where = f" (location {some})" if some else ""
-        return f"{self.stage} block {self.block}: {self.file}: {self.what}{where}"
+        which = "" if self.shard is None else f", shard {self.shard}"
+        return f"{self.stage} block {self.block}{which}: {self.file}: {self.what}{where}"
 
 
-def check(root: Path, *, deep: bool = True) -> list[Problem]:
+def check(
+    root: Place,
+    *,
+    deep: bool = True,
+    part: tuple[int, int] = WHOLE,
+    only: Collection[tuple[str, int]] | None = None,
+    threads: int = THREADS,
+) -> list[Problem]:
     """Every difference between a dataset and its ledger, by stage, then block; empty when all is well.
 
     Sizes always, and with ``deep`` every file's SHA-256 and every chunk of the patches, whose presence is
-    compared with the choices. Raises :class:`StoreError` when there is no ledger at all.
+    compared with the choices. ``part`` (K, N) takes every Nth block, from the Kth: the parts 1 to N find
+    together what the whole finds. ``only`` takes these (stage, block). Raises :class:`StoreError` when there
+    is no ledger at all, ``ValueError`` for a part that cannot be.
+    """
+    number, of = part
+    if not 1 <= number <= of:
+        raise ValueError(f"part must be K/N with K from 1 to N, got {number}/{of}")
+    contents, work = Contents.read(root), marked(root)
+    wanted = [w for w in work if w[1] % of == number - 1 and (only is None or w in only)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = [p for each in pool.map(partial(_of_mark, contents, deep), wanted) for p in each]
+    if number == 1 and only is None:
+        found += [*_missing_marks(contents, work), *_unowned_shards(contents, work)]
+    return sorted(found, key=lambda p: (p.stage, p.block))
+
+
+def marked(root: Place) -> list[tuple[str, int]]:
+    """Every (stage, block) that the ledger has a mark of, in order.
+
+    Raises :class:`StoreError` when there is no ledger.
     """
     ledger = Ledger(root)
-    if not ledger.stages():
+    stages = ledger.stages()
+    if not stages:
         raise StoreError(f"{root} has no ledger: it is not a dataset, or its build has not begun")
-    work = [(stage, block) for stage in ledger.stages() for block in ledger.blocks(stage)]
-    with ThreadPoolExecutor(CHECK_THREADS) as pool:
-        return [p for found in pool.map(partial(_check_mark, root, deep), work) for p in found]
+    return [(stage, block) for stage in stages for block in ledger.blocks(stage)]
 
 
-def check_block(root: Path, block: int) -> None:
-    """Nothing, when a block's shards decode and hold exactly the chosen seasons.
-
-    Raises :class:`StoreError` with all that is wrong otherwise, and forgets the block's mark, so that the
-    next build redoes it.
-    """
-    problems = _check_mark(root, True, (STAGE, block))
-    if problems:
-        forget(root, problems)
-        raise StoreError("; ".join(map(str, problems)) + "; build again to redo this block")
+def check_block(root: Place, block: int) -> list[Problem]:
+    """What is wrong with a block's patches: empty when they decode and are exactly the chosen ones."""
+    return _of_mark(Contents.read(root), True, (STAGE, block))
 
 
-def forget(root: Path, problems: Iterable[Problem]) -> list[tuple[str, int]]:
+def forget(root: Place, problems: Iterable[Problem]) -> list[tuple[str, int]]:
     """Remove the marks of blocks with problems, so that a build redoes them; their stages and numbers."""
     blocks = sorted({(problem.stage, problem.block) for problem in problems})
     for stage, block in blocks:
@@ -78,139 +103,113 @@ def forget(root: Path, problems: Iterable[Problem]) -> list[tuple[str, int]]:
     return blocks
 
 
-def _check_mark(root: Path, deep: bool, work: tuple[str, int]) -> list[Problem]:
+def _of_mark(contents: Contents, deep: bool, work: tuple[str, int]) -> list[Problem]:
     stage, block = work
-    mark = Ledger(root).read(stage, block)
+    mark = Ledger(contents.root).read(stage, block)
     if mark is None:
-        name = f"ledger/{stage}/{block:05d}.json"
-        return [Problem(stage=stage, block=block, file=name, what="the mark is missing or cannot be read")]
-    problems = list(_check_files(root, mark, deep))
+        return [_no_mark(stage, block, "the mark is missing, damaged or of another block")]
+    records = {record.path: record for record in mark.files}
     if deep and stage == STAGE:
-        problems += _check_shards(root, mark)
-    return problems
+        return list(_of_patches(contents, mark, records))
+    return [p for record in mark.files for p in _of_file(contents, mark, record, deep)]
 
 
-def _check_files(root: Path, mark: Mark, deep: bool) -> Iterator[Problem]:
+def _no_mark(stage: str, block: int, what: str) -> Problem:
+    return Problem(stage=stage, block=block, file=f"ledger/{stage}/{block:05d}.json", what=what)
+
+
+def _of_file(contents: Contents, mark: Mark, record: FileRecord, deep: bool) -> Iterator[Problem]:
+    report = partial(Problem, stage=mark.stage, block=mark.block, file=record.path)
+    if what := _of_size(record, contents.size(record.path)):
+        yield report(what=what)
+    elif deep:
+        try:
+            same = sha256(contents.root / record.path) == record.sha256
+        except (OSError, StoreError) as error:
+            yield report(what=f"cannot be read: {error}")
+        else:
+            if not same:
+                yield report(what=_CHANGED)
+
+
+_CHANGED = "the content has changed (SHA-256)"
+
+
+def _of_size(record: FileRecord, size: int | None) -> str:
+    """What is wrong with a file's size; empty when it is right."""
+    if size is None:
+        return "the file is missing"
+    return "" if size == record.bytes else f"{size} bytes instead of {record.bytes}"
+
+
+def _of_patches(contents: Contents, mark: Mark, records: Mapping[str, FileRecord]) -> Iterator[Problem]:
+    """Problems of one block's shards, each naming shard and locations; every file is read once."""
     report = partial(Problem, stage=mark.stage, block=mark.block)
-    for record in mark.files:
-        path = root / record.path
-        if not path.is_file():
-            yield report(file=record.path, what="the file is missing")
-        elif (size := path.stat().st_size) != record.bytes:
-            yield report(file=record.path, what=f"{size} bytes instead of {record.bytes}")
-        elif deep and sha256(path) != record.sha256:
-            yield report(file=record.path, what="the content has changed (SHA-256)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Shards:
-    """What is needed of a patch array's metadata."""
-
-    name: str
-    seasons: tuple[str, ...]
-    per_shard: int
-    chunk_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @classmethod
-    def read(cls, folder: Path) -> _Shards:
-        document = folder / DOCUMENT
+    try:
+        located, chosen = chosen_patches(contents.root, mark.block)
+        shards = contents.shards(mark.block, located)
+    except (OSError, StoreError) as error:
+        yield report(file=PATCHES, what=f"cannot be compared: {error}")
+        shards, chosen = [], set()
+    own = {array.file(shard): (array, shard) for array, shard in shards}
+    for name in sorted(records.keys() - own.keys()):
+        yield from _of_file(contents, mark, records[name], deep=True)
+        if shards and name.startswith(f"{PATCHES}/"):
+            yield report(file=name, what="is no shard of this block")
+    for name, (array, shard) in own.items():
+        rows, at = contents.rows(array, shard), partial(report, file=name, shard=shard)
         try:
-            content = json.loads(document.read_bytes())
-            return cls(
-                name=folder.name,
-                seasons=tuple(content["attributes"]["seasons"]),
-                per_shard=int(content["chunk_grid"]["configuration"]["chunk_shape"][0]),
-                chunk_shape=tuple(map(int, content["codecs"][0]["configuration"]["chunk_shape"])),
-                dtype=np.dtype(content["data_type"]),
-            )
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-            raise StoreError(f"cannot read {document}: {error!r}; build again to redo it") from error
-
-    def file(self, shard: int) -> str:
-        """Path of a shard below the dataset's folder."""
-        return "/".join([PATCHES, GROUP, self.name, "c", str(shard), *["0"] * (len(self.chunk_shape) - 1)])
-
-
-def _location_ids(path: Path) -> tuple[str, ...]:
-    stat = path.stat()
-    return _read_location_ids(path, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=2)
-def _read_location_ids(path: Path, _mtime_ns: int, _size: int) -> tuple[str, ...]:
-    return tuple(pq.read_table(path, columns=["location_id"])["location_id"].to_pylist())
-
-
-def _check_shards(root: Path, mark: Mark) -> Iterator[Problem]:
-    """Problems of one block's shards, each naming locations and seasons."""
-    try:
-        ids = _location_ids(root / "locations.parquet")
-        located, chosen = _choices(root, mark.block)
-        group = root / PATCHES / GROUP
-        arrays = [_Shards.read(group / name) for name in ARRAYS if (group / name).is_dir()]
-    except (OSError, pa.ArrowException, StoreError) as error:
-        yield Problem(stage=mark.stage, block=mark.block, file=PATCHES, what=f"cannot be compared: {error}")
-        return
-    row_of = {location: row for row, location in enumerate(ids)}
-    for array in arrays:
-        shards = sorted({row_of[location] // array.per_shard for location in located if location in row_of})
-        for shard in shards:
-            first = shard * array.per_shard
-            rows = [str(i) for i in ids[first : first + array.per_shard]]
-            for what, locations in _check_shard(root / array.file(shard), array, rows, chosen):
-                yield Problem(
-                    stage=mark.stage,
-                    block=mark.block,
-                    file=array.file(shard),
-                    what=what,
-                    location_ids=tuple(locations),
-                )
-
-
-def _choices(root: Path, block: int) -> tuple[list[str], set[tuple[str, str]]]:
-    """(the block's location ids, the (location, season) that must have a patch)."""
-    choices = read_table(root / "scenes/choices" / f"{block:05d}.parquet")
-    quality = read_table(root / "patches/quality" / f"{block:05d}.parquet")
-    failed = quality[quality["failure"].fillna("") != ""]
-    with_scene = choices[choices["scene_id"].notna()]
-    return sorted(set(choices["location_id"])), _keys(with_scene) - _keys(failed)
-
-
-def _keys(table: pd.DataFrame) -> set[tuple[str, str]]:
-    return set(zip(table["location_id"], table["season"], strict=True))
-
-
-def _check_shard(
-    path: Path, array: _Shards, rows: Sequence[str], chosen: Set[tuple[str, str]]
-) -> Iterator[tuple[str, Sequence[str]]]:
-    """(what is wrong, location ids) of one shard; ``rows`` are the ids of its locations."""
-    places = [(row, season) for row in rows for season in array.seasons]
-    expected = {place for place in places if place in chosen}
-    n_chunks = array.per_shard * len(array.seasons)
-    try:
-        chunks = split_shard(path.read_bytes(), n_chunks) if path.is_file() else [None] * n_chunks
-    except (StoreError, OSError) as error:
-        yield str(error), sorted({location for location, _ in expected})
-        return
-    present = set()
-    for place, chunk in zip(places, chunks, strict=False):
-        if chunk is None:
+            data = (contents.root / name).read_bytes()
+        except FileNotFoundError:
+            data = None
+        except (OSError, StoreError) as error:
+            yield at(what=f"cannot be read: {error}", location_ids=rows)
             continue
-        present.add(place)
-        try:
-            decode_chunk(chunk, array.chunk_shape, array.dtype)
-        except StoreError as error:
-            yield f"season {place[1]}: {error}", [place[0]]
-    yield from _differences(expected, present, any(chunk for chunk in chunks[len(places) :]))
+        if what := _of_content(records.get(name), data):
+            yield at(what=what)
+        for what, locations in shard_differences(data, array, rows, chosen):
+            yield at(what=what, location_ids=locations)
 
 
-def _differences(
-    expected: Set[tuple[str, str]], present: Set[tuple[str, str]], beyond: bool
-) -> Iterator[tuple[str, Sequence[str]]]:
-    if absent := expected - present:
-        yield f"{len(absent)} chosen patches are absent", sorted({location for location, _ in absent})
-    if extra := present - expected:
-        yield f"{len(extra)} patches are there that were not chosen", sorted({i for i, _ in extra})
-    if beyond:
-        yield "patches lie beyond the last location", ()
+def _of_content(record: FileRecord | None, data: bytes | None) -> str:
+    """What is wrong with a shard's bytes by its record; empty when nothing is."""
+    if record is None:
+        return "" if data is None else "the mark does not name this file"
+    if what := _of_size(record, None if data is None else len(data)):
+        return what
+    return "" if hashlib.sha256(data or b"").hexdigest() == record.sha256 else _CHANGED
+
+
+def _missing_marks(contents: Contents, work: Collection[tuple[str, int]]) -> Iterator[Problem]:
+    """Marks that a finished dataset has and this one lacks."""
+    if not _served(contents.root) or not {("close", 0), ("report", 0)} & set(work):
+        return
+    blocks = {block for stage, block in work if stage in BLOCK_STAGES}
+    if contents.block_locations:
+        blocks |= set(range(math.ceil(len(contents.ids) / contents.block_locations)))
+    expected = {(stage, block) for stage in BLOCK_STAGES for block in blocks}
+    expected |= {(stage, 0) for stage in SINGLE_STAGES}
+    for stage, block in sorted(expected - set(work)):
+        yield _no_mark(stage, block, "the mark is missing")
+
+
+def _served(root: Place) -> bool:
+    """Whether readers would take the patches as finished."""
+    try:
+        return "ssl4eco_format_version" in read_document(root / PATCHES / GROUP / DOCUMENT)["attributes"]
+    except (OSError, StoreError, ValueError, LookupError, TypeError):
+        return True  # damaged: whatever else is wrong is of interest
+
+
+def _unowned_shards(contents: Contents, work: Iterable[tuple[str, int]]) -> Iterator[Problem]:
+    """Shards that lie beyond the last block: no mark tells whether they are right."""
+    last = max((block for stage, block in work if stage == STAGE), default=0)
+    for array in contents.arrays:
+        known = math.ceil(array.n_locations / array.per_shard)
+        for place in (contents.root / PATCHES / GROUP / array.name / "c").glob("*"):
+            if place.name.isdecimal() and int(place.name) < known:
+                continue
+            for path in place.rglob("*"):
+                if path.is_file() and path.suffix != TEMPORARY_SUFFIX:
+                    file = relative_to(path, contents.root)
+                    yield Problem(stage=STAGE, block=last, file=file, what=BEYOND)

@@ -1,0 +1,98 @@
+"""What all blocks of a dataset share and a check needs: read once, then only looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ssl4eco_data.errors import StoreError
+from ssl4eco_data.store.check_shards import CHOICES, StoredArray
+from ssl4eco_data.store.files import relative_to
+from ssl4eco_data.store.objects import ObjectPath, Place
+from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
+from ssl4eco_data.store.tables import read_column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """Location ids, arrays of patches, locations of a block, and on an object store the sizes of all objects.
+
+    ``unreadable`` says why patches cannot be compared with their choices; empty when they can.
+    ``block_locations`` is 0 where the first block's table does not tell.
+    """
+
+    root: Place
+    ids: tuple[str, ...] = ()
+    arrays: tuple[StoredArray, ...] = ()
+    block_locations: int = 0
+    sizes: Mapping[str, int] | None = None
+    unreadable: str = ""
+    row_of: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, root: Place) -> Contents:
+        """The contents of a dataset; on an object store the sizes of all objects come from one listing."""
+        sizes = {relative_to(p, root): n for p, n in root.sizes()} if isinstance(root, ObjectPath) else None
+        try:
+            ids = tuple(map(str, read_column(root / "locations.parquet", "location_id")))
+            arrays = _arrays(root, len(ids))
+        except (OSError, StoreError) as error:
+            return cls(root=root, sizes=sizes, unreadable=str(error))
+        return cls(
+            root=root,
+            ids=ids,
+            arrays=arrays,
+            block_locations=_block_locations(root),
+            sizes=sizes,
+            row_of={location: row for row, location in enumerate(ids)},
+        )
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, ``None`` where there is none."""
+        if self.sizes is not None:
+            return self.sizes.get(name)
+        path = self.root / name
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except OSError:
+            return None
+
+    def rows(self, array: StoredArray, shard: int) -> tuple[str, ...]:
+        """The ids of a shard's locations."""
+        return self.ids[shard * array.per_shard : (shard + 1) * array.per_shard]
+
+    def shards(self, block: int, located: Sequence[str]) -> list[tuple[StoredArray, int]]:
+        """The shards of a block whose tables name the locations ``located``, by array.
+
+        Raises :class:`StoreError` when these are not the locations of the block's rows.
+        """
+        if self.unreadable:
+            raise StoreError(self.unreadable)
+        first = block * self.block_locations
+        if not located or set(located) != set(self.ids[first : first + self.block_locations]):
+            raise StoreError(f"{CHOICES}/{block:05d}.parquet names other locations than the block's")
+        last = first + len(located) - 1
+        return [
+            (array, shard)
+            for array in self.arrays
+            for shard in range(first // array.per_shard, last // array.per_shard + 1)
+        ]
+
+
+def _arrays(root: Place, n_locations: int) -> tuple[StoredArray, ...]:
+    group = root / PATCHES / GROUP
+    arrays = tuple(StoredArray.read(group / name) for name in ARRAYS if (group / name).is_dir())
+    for array in arrays:
+        if array.n_locations != n_locations:
+            raise StoreError(
+                f"{array.name} has {array.n_locations} locations and locations.parquet {n_locations}"
+            )
+    return arrays
+
+
+def _block_locations(root: Place) -> int:
+    """Locations in a block, which all blocks but the last share."""
+    try:
+        return len(set(read_column(root / CHOICES / "00000.parquet", "location_id")))
+    except (OSError, StoreError):
+        return 0
