@@ -4,6 +4,19 @@
 >>> dataset = ssl4eco_data.open_dataset("data/demo")  # doctest: +SKIP
 """
 
-from ssl4eco_data.store.reader import ndvi, open_dataset, patch
+from ssl4eco_data.store.cube import cube, native, scene_classes
+from ssl4eco_data.store.indices import evi2, masks, ndvi, reflectance
+from ssl4eco_data.store.reader import open_dataset
+from ssl4eco_data.store.selection import select
 
-__all__ = ["ndvi", "open_dataset", "patch"]
+__all__ = [
+    "cube",
+    "evi2",
+    "masks",
+    "native",
+    "ndvi",
+    "open_dataset",
+    "reflectance",
+    "scene_classes",
+    "select",
+]

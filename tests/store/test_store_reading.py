@@ -15,10 +15,10 @@ from tests.store.small_dataset import EMPTY_ROW, SEASONS, Small, build_small, ph
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store import (
     create,
+    cube,
     describe_dataset,
     ndvi,
     open_dataset,
-    patch,
     read_dataset_block,
     write_coordinates,
     write_dataset_block,
@@ -87,43 +87,43 @@ def test_dask_is_a_choice(small: Small) -> None:
 
 
 def test_a_location_is_a_map(small: Small) -> None:
-    cube = patch(open_dataset(small.root / "patches.zarr"), small.ids[0], "spring")
-    assert cube.dims == ("band", "y", "x")
-    assert cube["band"].to_numpy().tolist() == ["B01", "B02", "B03", "B04", "B05", "B08"]
+    seen = cube(open_dataset(small.root / "patches.zarr"), small.ids[0], "spring")
+    assert seen.dims == ("band", "y", "x")
+    assert seen["band"].to_numpy().tolist() == ["B01", "B02", "B03", "B04", "B05", "B08"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
-        assert cube.rio.crs.to_epsg() == 32631
-        assert tuple(cube.rio.transform())[:6] == (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_600_000.0)
-    np.testing.assert_array_equal(cube.sel(band="B04"), small.pixels["r10"][0, 0, 2])
-    np.testing.assert_array_equal(cube.sel(band="B05")[1::2, ::2], small.pixels["r20"][0, 0, 0])
+        assert seen.rio.crs.to_epsg() == 32631
+        assert tuple(seen.rio.transform())[:6] == (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_600_000.0)
+    np.testing.assert_array_equal(seen.sel(band="B04"), small.pixels["r10"][0, 0, 2])
+    np.testing.assert_array_equal(seen.sel(band="B05")[1::2, ::2], small.pixels["r20"][0, 0, 0])
 
 
 def test_60_m_pixels_are_the_ones_that_hold_the_centre(small: Small) -> None:
-    cube = patch(open_dataset(small.root), small.ids[0], "summer").sel(band="B01")
+    seen = cube(open_dataset(small.root), small.ids[0], "summer").sel(band="B01")
     native = small.pixels["r60"][0, 1, 0]
-    for i, y in enumerate(cube["y"].to_numpy()):
-        for j, x in enumerate(cube["x"].to_numpy()):
+    for i, y in enumerate(seen["y"].to_numpy()):
+        for j, x in enumerate(seen["x"].to_numpy()):
             row, column = int((5_600_020 - y) // 60), int((x - 499_960) // 60)
-            assert cube[i, j] == native[row, column]
+            assert seen[i, j] == native[row, column]
 
 
 def test_all_seasons_of_a_location(small: Small) -> None:
-    cube = patch(open_dataset(small.root), small.ids[EMPTY_ROW])
-    assert cube.dims == ("season", "band", "y", "x")
-    assert not cube.any()
-    full = patch(open_dataset(small.root), small.ids[0])
+    seen = cube(open_dataset(small.root), small.ids[EMPTY_ROW])
+    assert seen.dims == ("season", "band", "y", "x")
+    assert not seen.any()
+    full = cube(open_dataset(small.root), small.ids[0])
     assert full["time"].dims == ("season",)
     np.testing.assert_array_equal(
-        full.sel(season="spring"), patch(open_dataset(small.root), small.ids[0], "spring")
+        full.sel(season="spring"), cube(open_dataset(small.root), small.ids[0], "spring")
     )
 
 
 def test_unknown_labels_are_named(small: Small) -> None:
     dataset = open_dataset(small.root)
-    with pytest.raises(KeyError, match="no location 'X'; there are 5"):
-        patch(dataset, "X")
-    with pytest.raises(KeyError, match="no season 'monsoon'"):
-        patch(dataset, small.ids[0], "monsoon")
+    with pytest.raises(ValueError, match="no location 'X' in this dataset; there are L0ü"):
+        cube(dataset, "X")
+    with pytest.raises(ValueError, match="no season 'monsoon'"):
+        cube(dataset, small.ids[0], "monsoon")
 
 
 def test_ndvi(small: Small) -> None:

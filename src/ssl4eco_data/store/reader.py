@@ -1,71 +1,52 @@
-"""Reading a dataset for analysis: an xarray Dataset with labels, one location as a map, NDVI."""
+"""Opening a dataset for analysis: an xarray Dataset with labels, lazy, and what it holds in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
-import pyproj
 import xarray as xr
-import zarr
 
-from ssl4eco_data.bands import BANDS, REFLECTANCE_BANDS
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.arrays import decode
-from ssl4eco_data.store.metadata import FORMAT_VERSION
-from ssl4eco_data.store.schema import GROUP, RESOLUTIONS_M
+from ssl4eco_data.store.objects import Place, zarr_store
+from ssl4eco_data.store.pixels import lazy_patches
+from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
+from ssl4eco_data.store.supported import refuse_unreadable
+from ssl4eco_data.store.versions import dataset_place
 
-PATCHES = "patches.zarr"
 
-
-def open_dataset(root: str | Path, *, chunks: dict[str, int] | None = None) -> xr.Dataset:
+def open_dataset(root: str | Place, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
     """The patches of a dataset, with every label decoded; pixels are read when they are asked for.
 
     ``root`` is the folder or URL of the dataset, or of its ``patches.zarr``. Variables ``r10``, ``r20``,
     ``r60`` ``(location, season, band_*, y_*, x_*)`` uint16 reflectance x 10 000 with 0 = no data, ``scl``
     uint8; everything known of a location or a season is a coordinate. Coordinate ``location`` holds the
-    location ids. With ``chunks`` (needs dask) the arrays are dask arrays; read one (location, season) at a
-    time for speed. Raises :class:`StoreError` when there is no closed dataset, or a newer format.
+    location ids. With ``chunks`` (needs dask) the arrays are dask arrays: ``{}`` makes each patch a chunk,
+    ``{"location": 64}`` puts 64 locations into one. Raises
+    :class:`~ssl4eco_data.errors.StoreError` when there is no closed dataset, a newer format or an unknown
+    codec; ``ValueError`` for chunks along a dimension that is not there.
     """
-    store = _patches_store(root)
-    _check_version(store)
-    dataset = xr.open_zarr(store, group=GROUP, chunks=chunks, consolidated=True)
-    decoded = decode(dataset)
-    return decoded.assign_coords(location=("location", decoded["location_id"].to_numpy()))
+    place = _patches(root)
+    refuse_unreadable(place)
+    try:
+        dataset, lazy = _opened(place)
+    except (LookupError, TypeError, ValueError, AttributeError, OSError, OverflowError) as error:
+        raise StoreError(
+            f"{place} cannot be opened ({error!r}): ssl4eco check names what is damaged"
+        ) from error
+    return dataset if chunks is None else _chunked(dataset, lazy, chunks)
 
 
-def patch(dataset: xr.Dataset, location_id: str, season: str | None = None) -> xr.DataArray:
-    """One location as a map at 10 m: ``(band, y, x)`` uint16, or ``(season, band, y, x)`` without ``season``.
-
-    Bands in the order of the band table; 20 m pixels are repeated twice, 60 m pixels are the nearest of their
-    own grid; 0 = no data. ``x``, ``y`` are pixel centres in metres of the zone in ``spatial_ref`` (CF grid
-    mapping, as rioxarray reads it). Raises ``KeyError`` for an unknown location or season.
-    """
-    _check_label(dataset, "location", location_id)
-    here = dataset.sel(location=location_id)
-    if season is not None:
-        _check_label(dataset, "season", season)
-        return _map(here.sel(season=season))
-    maps = [_map(here.sel(season=label)) for label in here["season"].to_numpy()]
-    varying = [name for name in ("time", "scene_id") if name in maps[0].coords]
-    return xr.concat(maps, dim="season", coords=varying, compat="equals")
+def _opened(place: Place) -> tuple[xr.Dataset, list[str]]:
+    """(the dataset, the names of its arrays of patches); raises whatever damaged metadata lead to."""
+    dataset = decode(xr.open_zarr(zarr_store(place), group=GROUP, chunks=None, consolidated=True))
+    lazy = {n: lazy_patches(place, n, dataset[n].dims, dataset[n].attrs) for n in ARRAYS if n in dataset}
+    located = dataset.assign(lazy).assign_coords(location=("location", dataset["location_id"].to_numpy()))
+    return located, list(lazy)
 
 
-def ndvi(dataset: xr.Dataset) -> xr.DataArray:
-    """NDVI at 10 m, float32 in [-1, 1]; NaN where red (B04) or near infrared (B08) has no data.
-
-    Select locations and seasons before: it reads the pixels of all that ``dataset`` holds.
-    """
-    red, nir = (dataset["r10"].sel(band_10m=b, drop=True).astype("float32") for b in ("B04", "B08"))
-    valid = (red > 0) & (nir > 0)
-    index = ((nir - red) / (nir + red).where(valid)).rename("ndvi")
-    return index.assign_attrs(long_name="normalised difference vegetation index", units="1")
-
-
-def describe_dataset(root: str | Path) -> Iterator[tuple[str, str]]:
+def describe_dataset(root: str | Place) -> Iterator[tuple[str, str]]:
     """Names and values that tell a person what a dataset holds."""
     dataset = open_dataset(root)
     yield "title", str(dataset.attrs["title"])
@@ -93,83 +74,19 @@ def describe_dataset(root: str | Path) -> Iterator[tuple[str, str]]:
     yield "attribution", str(dataset.attrs["attribution"])
 
 
-def _check_version(store: str) -> None:
-    try:
-        group = zarr.open_group(store, mode="r", zarr_format=3)
-    except (FileNotFoundError, KeyError) as error:
-        raise StoreError(f"no dataset at {store}: build it first, or check the path ({error})") from error
-    version = group.attrs.get("ssl4eco_format_version")
-    if not isinstance(version, int):
-        raise StoreError(f"{store} is not finished: run the build again to its end")
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{store} has format version {version}, this program reads up to {FORMAT_VERSION}: "
-            "update ssl4eco-data"
-        )
-
-
-def _patches_store(root: str | Path) -> str:
-    text = str(root).rstrip("/")
-    if text.endswith(".zarr"):
-        return text
-    return f"{text}/{PATCHES}"
-
-
-def _check_label(dataset: xr.Dataset, dim: str, label: str) -> None:
-    known = dataset[dim].to_numpy()
-    if label not in known:
-        some = ", ".join(map(str, known[:4])) + (" ..." if len(known) > 4 else "")
-        raise KeyError(f"no {dim} {label!r}; there are {len(known)}: {some}")
-
-
-def _map(here: xr.Dataset) -> xr.DataArray:
-    """One location and season as a map at 10 m."""
-    size_px = int(here.attrs["size_m"] // 10)
-    planes: dict[str, npt.NDArray[np.uint16]] = {}
-    for pixel_m in RESOLUTIONS_M:
-        if f"r{pixel_m}" in here:
-            native = here[f"r{pixel_m}"].to_numpy()
-            fine = _nearest_60m(native, here, size_px) if pixel_m == 60 else _repeated(native, pixel_m // 10)
-            planes |= dict(zip(here[f"band_{pixel_m}m"].to_numpy(), fine, strict=True))
-    bands = [band for band in REFLECTANCE_BANDS if band in planes]
-    west, north = float(here["west"]), float(here["north"])
-    centres = (np.arange(size_px) + 0.5) * 10
-    return xr.DataArray(
-        np.stack([planes[band] for band in bands]),
-        dims=("band", "y", "x"),
-        coords={
-            "band": bands,
-            "y": ("y", north - centres, {"standard_name": "projection_y_coordinate", "units": "m"}),
-            "x": ("x", west + centres, {"standard_name": "projection_x_coordinate", "units": "m"}),
-            "wavelength_nm": ("band", [BANDS[band].wavelength_nm for band in bands]),
-            "spatial_ref": _grid_mapping(int(here["epsg"]), west, north),
-            **_facts(here),
-        },
-        name="reflectance",
-        attrs={"long_name": "surface reflectance x 10 000", "grid_mapping": "spatial_ref"},
+def _chunked(dataset: xr.Dataset, names: Sequence[str], chunks: Mapping[str, int]) -> xr.Dataset:
+    known = {str(dim) for name in names for dim in dataset[name].dims}
+    if unknown := [dim for dim in chunks if dim not in known]:
+        raise ValueError(f"chunks must be along {', '.join(sorted(known))}, got {unknown[0]!r}")
+    sizes = {"location": 1, "season": 1, **chunks}
+    return dataset.assign(
+        {
+            name: dataset[name].chunk({dim: n for dim, n in sizes.items() if dim in dataset[name].dims})
+            for name in names
+        }
     )
 
 
-def _facts(here: xr.Dataset) -> dict[str, Any]:
-    names: Sequence[str] = ("location", "season", "time", "scene_id")
-    return {name: here[name].reset_coords(drop=True) for name in names if name in here.coords}
-
-
-def _grid_mapping(epsg: int, west: float, north: float) -> xr.Variable:
-    crs = pyproj.CRS.from_epsg(epsg)
-    transform = f"{west} 10.0 0.0 {north} 0.0 -10.0"
-    return xr.Variable((), np.int32(0), {**crs.to_cf(), "crs_wkt": crs.to_wkt(), "GeoTransform": transform})
-
-
-def _repeated(native: npt.NDArray[np.uint16], times: int) -> npt.NDArray[np.uint16]:
-    return native.repeat(times, axis=-2).repeat(times, axis=-1)
-
-
-def _nearest_60m(native: npt.NDArray[np.uint16], here: xr.Dataset, size_px: int) -> npt.NDArray[np.uint16]:
-    """The 60 m pixel that holds each 10 m pixel's centre; the grids share no corner in general."""
-    if not np.isfinite(float(here["west_60m"])):
-        return np.zeros((len(native), size_px, size_px), dtype=native.dtype)
-    centres = (np.arange(size_px) + 0.5) * 10
-    columns = np.floor((float(here["west"]) - float(here["west_60m"]) + centres) / 60).astype(int)
-    rows = np.floor((float(here["north_60m"]) - float(here["north"]) + centres) / 60).astype(int)
-    return native[:, rows[:, None], columns[None, :]]
+def _patches(root: str | Place) -> Place:
+    place = dataset_place(root)
+    return place if place.suffix == ".zarr" else place / PATCHES
