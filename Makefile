@@ -42,6 +42,7 @@ benchmark: $(VENV)/.test ## times and memory beside plain code and other librari
 	@$(BIN)/python -m benchmarks.phenology
 	@$(BIN)/python -m benchmarks.scenes
 	@$(BIN)/python -m benchmarks.reading
+	@$(BIN)/python -m benchmarks.store
 
 phenology-report: $(VENV)/.dataset ## measure the accuracy of the phenology, write its page and figures (minutes)
 	@$(BIN)/python -m phenology_report

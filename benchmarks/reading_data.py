@@ -40,10 +40,10 @@ def write_files(folder: Path, tile_m: int = TILE_M, block_px: int = BLOCK_PX) ->
         path = folder / file_name(band)
         if not path.exists():
             side = tile_m // PIXEL_M[band]
-            _write(path, _mosaic(band, side, np.random.default_rng(number)), PIXEL_M[band], block_px)
+            _write(path, mosaic(band, side, np.random.default_rng(number)), PIXEL_M[band], block_px)
 
 
-def _mosaic(band: str, side: int, generator: np.random.Generator) -> npt.NDArray[Any]:
+def mosaic(band: str, side: int, generator: np.random.Generator) -> npt.NDArray[Any]:
     """``(side, side)`` pixels: chips of real dates, drawn at random and turned over."""
     chips = _real_chips(band)
     if not chips:
