@@ -36,10 +36,12 @@ from ssl4eco_data.pipeline import (
     Result,
     Stage,
     Work,
-    build,
+    at_version,
+    being_built,
+    build_version,
     describe,
     execute,
-    first_pending,
+    is_current,
     is_transient,
     pending,
     prepare_archive,
@@ -96,8 +98,10 @@ def _stage_flow(stage: Stage) -> Flow[..., list[Result]]:
     """The sub-flow of one stage; it runs alone, too."""
 
     @flow(name=f"ssl4eco-{stage.name}", description=stage.run.__doc__, validate_parameters=False)
-    def stage_flow(config_path: str, most: int | None = None) -> list[Result]:
-        config = load(Path(config_path))
+    def stage_flow(
+        config_path: str, most: int | None = None, fence: str = "", version: str = ""
+    ) -> list[Result]:
+        config = being_built(load(Path(config_path)), version).fenced(fence)
         results = _spread(config, stage, pending(config, stage)[:most])
         rows = [
             {"block": r.work.block, "error": r.error} | dict(r.mark.counts if r.mark else {}) for r in results
@@ -165,19 +169,22 @@ def build_dataset(config_path: str) -> str | State[None]:
     prepare_archive(config)
     with task_runner(config) as runner:
 
-        def run_stage(_config: Config, stage: Stage, todo: Sequence[Work]) -> Sequence[Result]:
-            results = STAGE_FLOWS[stage.name].with_options(task_runner=runner)(config_path, len(todo))
+        def run_stage(mine: Config, stage: Stage, todo: Sequence[Work]) -> Sequence[Result]:
+            one = STAGE_FLOWS[stage.name].with_options(task_runner=runner)
+            results = one(config_path, len(todo), mine.fence, mine.version)
             if INTERRUPTED.is_set():  # Prefect drops an interrupt that meets a sub-flow at its very end
                 raise KeyboardInterrupt
             return results
 
         try:
-            record = build(config, run_stage)
+            built = build_version(config, run_stage)
         except PausedError as pause:
             return Completed(name="Paused", message=str(pause))
-    summary = summarise_dataset(config, record)
+    summary = summarise_dataset(built.config, built.record)
     create_markdown_artifact(summary.markdown(), key="ssl4eco-dataset", description=config.dataset.title)
     summary.show()
+    for line in built.lines:
+        print(line)
     return str(summary.page)
 
 
@@ -203,8 +210,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         config = load(Path(arguments[0]))
-        if first_pending(config) is None:
-            summarise_dataset(config, None).show()
+        if is_current(config):
+            summarise_dataset(at_version(config), None).show()
         else:
             go_on()
             signal.signal(signal.SIGINT, _interrupt)

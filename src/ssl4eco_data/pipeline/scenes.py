@@ -16,12 +16,14 @@ from ssl4eco_data.locations import PointSource, footprint_polygon, locations_of
 from ssl4eco_data.phenology import cycle_of, dated_windows, season_windows
 from ssl4eco_data.pipeline import listed, tables
 from ssl4eco_data.pipeline.outage import refuse_outage
+from ssl4eco_data.pipeline.reuse import ServedScene, published_among, published_scenes
 from ssl4eco_data.pipeline.stage import Outcome
 from ssl4eco_data.scenes import (
     MODEL_BANDS,
     Candidate,
     Choice,
     CloudModel,
+    Published,
     SceneRules,
     candidates_of,
     choose,
@@ -48,7 +50,7 @@ def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
     located, windows = locations_of(rows), _windows(config, rows, block)
     cycles = dict(iter(read_table(tables.part(config, tables.CYCLES, block)).groupby("location_id")))
     choose_for = _from_list if config.scenes.policy == "list" else _from_search
-    scenes, choose_at = choose_for(config, archive, located)
+    scenes, choose_at = choose_for(config, archive, located, block)
 
     candidate_rows, choice_rows = [], []
     for location, own_windows in zip(located, windows, strict=True):
@@ -64,24 +66,25 @@ def choose_scenes(config: Config, archive: Archive, block: int) -> Outcome:
 
 
 def _from_search(
-    config: Config, archive: Archive, located: Sequence[Location]
+    config: Config, archive: Archive, located: Sequence[Location], block: int
 ) -> tuple[Sequence[Scene], Choosing]:
     """(every scene over the block, from one search; how one location chooses among them)."""
     areas = {loc.location_id: footprint_polygon(loc.footprint) for loc in located}
     scenes = archive.search(shapely.union_all(list(areas.values())), *config.period.imagery)
     tree = shapely.STRtree([shape(dict(s.geometry)) for s in scenes])
+    served = published_scenes(config, block)
 
     def choose_at(
         location: Location, windows: Sequence[SeasonWindow]
     ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
         here = [scenes[i] for i in sorted(tree.query(areas[location.location_id], predicate="intersects"))]
-        return _choose_for(archive, location, here, windows, config)
+        return _choose_for(archive, location, here, windows, config, served.get(location.location_id, {}))
 
     return scenes, choose_at
 
 
 def _from_list(
-    config: Config, archive: Archive, located: Sequence[Location]
+    config: Config, archive: Archive, located: Sequence[Location], _block: int
 ) -> tuple[Sequence[Scene], Choosing]:
     """(the listed scenes of the block, how one location takes its own of them)."""
     images = listed.images_of(config, located)
@@ -128,16 +131,18 @@ def _choose_for(
     scenes: Sequence[Scene],
     windows: Sequence[SeasonWindow],
     config: Config,
+    served: Mapping[str, ServedScene],
 ) -> tuple[Sequence[Candidate], Mapping[str, Choice]]:
     rules = config.scenes
     in_zone = [s for s in scenes if s.epsg == location.footprint.epsg or (s.failure and not s.epsg)]
     candidates = candidates_of(in_zone, windows, rules)
     model = load_cloud_model(rules.cloud_model) if rules.cloud_model else None
-    candidates = _judged(archive, candidates, location.footprint, rules)
-    while model and (scenes := _unseen(candidates, rules)):
+    published = published_among(candidates, served, config)
+    candidates = _judged(archive, candidates, location.footprint, rules, published)
+    while model and (scenes := _unseen(candidates, rules, published)):
         seen = {s.scene_id: _ask(model, archive, s, location.footprint) for s in scenes}
-        candidates = _judged(archive, with_model(candidates, seen), location.footprint, rules)
-    choices = choose(candidates, rules)
+        candidates = _judged(archive, with_model(candidates, seen), location.footprint, rules, published)
+    choices = choose(candidates, rules, published)
     named = {w.season for w in windows}
     missing = {
         s: Choice(season=s, candidate=None, reason=NO_WINDOW) for s in config.seasons if s not in named
@@ -147,19 +152,24 @@ def _choose_for(
 
 
 def _judged(
-    archive: Archive, candidates: list[Candidate], footprint: Footprint, rules: SceneRules
+    archive: Archive,
+    candidates: list[Candidate],
+    footprint: Footprint,
+    rules: SceneRules,
+    published: Published,
 ) -> list[Candidate]:
     """The candidates with all that a choice needs to know."""
-    while pending := to_judge(candidates, rules):
+    while pending := to_judge(candidates, rules, published):
         judged = {c.scene.scene_id: c.scene for c in pending}
         stats, failures = _judge(archive, list(judged.values()), footprint)
         candidates = with_failures(with_stats(candidates, stats), failures)
     return candidates
 
 
-def _unseen(candidates: Sequence[Candidate], rules: SceneRules) -> list[Scene]:
+def _unseen(candidates: Sequence[Candidate], rules: SceneRules, published: Published) -> list[Scene]:
     """The scenes that would be chosen and that the cloud model has not looked at."""
-    chosen = [choice.candidate for choice in choose(candidates, rules).values() if choice.candidate]
+    choices = choose(candidates, rules, published).values()
+    chosen = [choice.candidate for choice in choices if choice.candidate]
     return [c.scene for c in chosen if c.model_fraction is None]
 
 

@@ -13,7 +13,7 @@ is judged again.
 """
 
 from ssl4eco_data.scenes.candidates import Candidate, candidates_of, with_failures, with_model, with_stats
-from ssl4eco_data.scenes.choice import Choice, choose, to_judge
+from ssl4eco_data.scenes.choice import NOTHING_PUBLISHED, Choice, Published, choose, to_judge
 from ssl4eco_data.scenes.cloud_model import MODEL_BANDS, CloudModel, covered_fraction, load_cloud_model
 from ssl4eco_data.scenes.explain import explain
 from ssl4eco_data.scenes.rules import SceneRules
@@ -21,9 +21,11 @@ from ssl4eco_data.scenes.verdicts import Verdict, verdicts
 
 __all__ = [
     "MODEL_BANDS",
+    "NOTHING_PUBLISHED",
     "Candidate",
     "Choice",
     "CloudModel",
+    "Published",
     "SceneRules",
     "Verdict",
     "candidates_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -35,8 +35,34 @@ class Choice:
     reason: str
 
 
-def choose(candidates: Sequence[Candidate], rules: SceneRules) -> dict[str, Choice]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Scenes of a location that a served version has, by season; each counts as ``margin`` nearer than it is.
+
+    ``margin`` is in the units of :func:`~ssl4eco_data.scenes.candidates.distance`.
+    """
+
+    scene_ids: Mapping[str, str] = field(default_factory=dict)
+    margin: int = 0
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        return self.scene_ids.get(candidate.season) == candidate.scene.scene_id
+
+    def handicap(self, candidate: Candidate) -> int:
+        """What a candidate that is not published has to make up for; 0 where nothing is published."""
+        return self.margin if candidate.season in self.scene_ids and candidate not in self else 0
+
+
+NOTHING_PUBLISHED = Published()
+
+
+def choose(
+    candidates: Sequence[Candidate], rules: SceneRules, published: Published = NOTHING_PUBLISHED
+) -> dict[str, Choice]:
     """The choice of every season that has candidates.
+
+    A published scene that is usable stays, unless another one is nearer by more than its margin, or the
+    rules below need it or its season otherwise.
 
     Among the usable: the policy's distance, then the clearer, then the scene id. One acquisition never
     serves two seasons of a location: as many seasons as possible are served, then (``prefer_same``) as
@@ -51,7 +77,7 @@ def choose(candidates: Sequence[Candidate], rules: SceneRules) -> dict[str, Choi
     ):
         by_season[candidate.season].append((candidate, verdict))
     usable = [c for pairs in by_season.values() for c, verdict in pairs if verdict == "usable"]
-    served = _assign(usable, rules)
+    served = _assign(usable, rules, published)
     return {
         season: Choice(
             season=season,
@@ -62,13 +88,15 @@ def choose(candidates: Sequence[Candidate], rules: SceneRules) -> dict[str, Choi
     }
 
 
-def to_judge(candidates: Sequence[Candidate], rules: SceneRules) -> list[Candidate]:
+def to_judge(
+    candidates: Sequence[Candidate], rules: SceneRules, published: Published = NOTHING_PUBLISHED
+) -> list[Candidate]:
     """The candidates to judge next; empty when the choice can be made.
 
     ``until_n_clear`` walks outward from the best date of each season (of each year with
     ``require_same``) until ``n_clear`` acquisitions are usable or about to be judged. The walk goes on in
     snow-free seasons while the second opinion on clouds lacks clear scenes, and in seasons left without a
-    scene.
+    scene. Published scenes are judged in any case.
     """
     judged = in_order(candidates, rules)
     verdict_of = {c.key: v for c, v in zip(judged, verdicts(judged, rules), strict=True)}
@@ -79,10 +107,11 @@ def to_judge(candidates: Sequence[Candidate], rules: SceneRules) -> list[Candida
     runs: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
     for c in open_:
         runs[c.season, c.year if rules.year_policy == "require_same" else 0].append(c)
-    pending = [c for run in runs.values() for c in _first_acquisitions(run, rules.n_clear) if c.stats is None]
+    first = [c for run in runs.values() for c in _first_acquisitions(run, rules.n_clear) if c.stats is None]
+    pending = [*first, *(c for c in waiting if c in published and c not in first)]
     if pending or not waiting:
         return pending
-    further = _short_of_evidence(open_, rules) or _unserved(judged, rules)
+    further = _short_of_evidence(open_, rules) or _unserved(judged, rules, published)
     walks = ([c for c in waiting if c.season == season] for season in sorted(further))
     return [c for walk in walks for c in _first_acquisitions(walk, rules.n_clear)]
 
@@ -101,9 +130,9 @@ def _short_of_evidence(open_: Sequence[Candidate], rules: SceneRules) -> set[str
     return seasons & {c.season for c in open_ if c.stats is None}
 
 
-def _unserved(judged: Sequence[Candidate], rules: SceneRules) -> set[str]:
+def _unserved(judged: Sequence[Candidate], rules: SceneRules, published: Published) -> set[str]:
     """The seasons that would have no scene now."""
-    return {season for season, choice in choose(judged, rules).items() if choice.candidate is None}
+    return {season for season, choice in choose(judged, rules, published).items() if choice.candidate is None}
 
 
 def _first_acquisitions(run: Iterable[Candidate], count: int) -> list[Candidate]:
@@ -117,20 +146,24 @@ def _first_acquisitions(run: Iterable[Candidate], count: int) -> list[Candidate]
     return leading
 
 
-def _assign(usable: Sequence[Candidate], rules: SceneRules) -> dict[str, Candidate]:
+def _assign(usable: Sequence[Candidate], rules: SceneRules, published: Published) -> dict[str, Candidate]:
     """The cheapest joint plan over the years it may be centred on; a tie goes to the earlier year."""
     seasons = sorted({c.season for c in usable})
     if rules.year_policy == "any":
-        return _plan(usable, seasons, None, rules)[1]
+        return _plan(usable, seasons, None, rules, published)[1]
     plans = []
     for year in sorted({c.year for c in usable}):
         allowed = usable if rules.year_policy == "prefer_same" else [c for c in usable if c.year == year]
-        plans.append(_plan(allowed, seasons, year, rules))
+        plans.append(_plan(allowed, seasons, year, rules, published))
     return min(plans, key=lambda plan: plan[0])[1] if plans else {}
 
 
 def _plan(
-    usable: Sequence[Candidate], seasons: Sequence[str], year: int | None, rules: SceneRules
+    usable: Sequence[Candidate],
+    seasons: Sequence[str],
+    year: int | None,
+    rules: SceneRules,
+    published: Published,
 ) -> tuple[int, dict[str, Candidate]]:
     """(cost, candidate of each served season): a linear assignment of acquisitions to seasons.
 
@@ -138,15 +171,19 @@ def _plan(
     """
     n = len(seasons)
     best: dict[tuple[str, str], tuple[int, Candidate]] = {}
+
+    def cost_of(c: Candidate) -> int:
+        other = _OTHER_YEAR if year is not None and c.year != year else 0
+        return other + distance(c, rules) + published.handicap(c)
+
     for season in seasons:
         mine = in_order((c for c in usable if c.season == season), rules)
-        mine.sort(key=lambda c: year is not None and c.year != year)
+        mine.sort(key=lambda c: (cost_of(c), c not in published))
         firsts: dict[str, Candidate] = {}
         for candidate in mine:
             firsts.setdefault(candidate.scene.acquisition, candidate)
         for rank, (acquisition, candidate) in enumerate(list(firsts.items())[:n]):
-            other = _OTHER_YEAR if year is not None and candidate.year != year else 0
-            best[season, acquisition] = ((other + distance(candidate, rules)) * n * n + rank, candidate)
+            best[season, acquisition] = (cost_of(candidate) * n * n + rank, candidate)
     acquisitions = sorted({acquisition for _, acquisition in best})
     cost = np.full((n, len(acquisitions) + n), _UNSERVED * n * n, dtype=np.int64)
     for (season, acquisition), (each, _) in best.items():
