@@ -12,6 +12,7 @@ from ssl4eco_data import open_dataset, pipeline
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.types import YEAR_DAYS
 from tests.conftest import ROOT
+from tests.pipeline.test_export import same_as_scene
 
 LABELS = ROOT / "tests" / "scenes" / "belgium_labels.csv"
 
@@ -60,3 +61,10 @@ def test_winter_and_summer_crops_are_two_seasons_not_one_between(belgium: config
         distance = (own["peak"] - windows.loc[name, "peak_day"] + YEAR_DAYS / 2) % YEAR_DAYS - YEAR_DAYS / 2
         # days since 1 January and days since 1970 differ by whole years, to within a day
         assert distance.abs().min() < 20, (name, distance.tolist())
+
+
+def test_exported_files_are_the_scenes_pixel_for_pixel(
+    belgium: configuration.Config, shared_data: Path, tmp_path: Path
+) -> None:
+    items = shared_data / "s2-belgium-31UDS" / "items.json"
+    assert same_as_scene(belgium.root, items, tmp_path) == 16 * 11

@@ -58,7 +58,7 @@ def test_a_smaller_sample_is_refused_before_anything_is_changed(finished_config:
         build(finished_config)
     finished_config.write_text(text)
     _, done = build(finished_config)
-    assert set(done) <= {"locations", "close", "report"}
+    assert set(done) <= {"locations", "close", "catalogue", "report"}
     assert digest(finished_config.parent / "dataset") == before
 
 
@@ -124,7 +124,7 @@ def test_another_weight_redoes_the_closing_step_alone(finished_config: Path) -> 
     text = finished_config.read_text() + "\n[weights]\nnon_vegetated_ndvi = 0.9\nnon_vegetated_factor = 0.5\n"
     finished_config.write_text(text)
     config, done = build(finished_config)
-    assert set(done) == {"close", "report"}
+    assert set(done) == {"close", "catalogue", "report"}
     weights = read_table(config.root / "weights.parquet")
     assert weights["non_vegetated"].all()
     assert (weights["weight"] == 0.5).all()

@@ -11,10 +11,21 @@ from typing import Annotated
 
 import typer
 
-from ssl4eco_data.cli import building, datasets, preparing
+from ssl4eco_data.cli import building, checking, citing, datasets, exporting, preparing, transcoding, versions
 from ssl4eco_data.cli.common import app, out
 
-__all__ = ["app", "building", "datasets", "main", "preparing"]
+__all__ = [
+    "app",
+    "building",
+    "checking",
+    "citing",
+    "datasets",
+    "exporting",
+    "main",
+    "preparing",
+    "transcoding",
+    "versions",
+]
 
 
 def _version(asked: bool) -> None:

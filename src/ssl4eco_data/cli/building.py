@@ -96,15 +96,17 @@ def build(
         from ssl4eco_data.config import load
 
         loaded = load(config)
-        if retry_unreadable:
-            out.print(f"{pipeline.forget_unreadable(loaded)} blocks with unreadable files are tried again")
         pipeline.prepare_archive(loaded)
-        record = pipeline.build(loaded, pipeline.run_in_threads, until=until)
+        built = pipeline.build_version(
+            loaded, pipeline.run_in_threads, until=until, retry_unreadable=retry_unreadable
+        )
         if until != "report":
-            pipeline.show_sample(loaded)
-            out.print(f"page     {pipeline.write_page(loaded)}")
-            return
-        pipeline.summarise_dataset(loaded, record).show()
+            pipeline.show_sample(built.config)
+            out.print(f"page     {pipeline.write_page(built.config)}")
+        else:
+            pipeline.summarise_dataset(built.config, built.record).show()
+        for line in built.lines:
+            out.print(line, markup=False)
 
 
 @app.command()
@@ -117,7 +119,10 @@ def status(config: ConfigPath) -> None:
         from ssl4eco_data import pipeline
         from ssl4eco_data.config import load
 
-        for line in pipeline.status(load(config)):
+        loaded = pipeline.at_version(load(config))
+        if loaded.version:
+            out.print(f"version      {loaded.version}")
+        for line in pipeline.status(loaded):
             out.print(line)
 
 
@@ -131,5 +136,5 @@ def report(config: ConfigPath) -> None:
         from ssl4eco_data import pipeline
         from ssl4eco_data.config import load
 
-        loaded = load(config)
+        loaded = pipeline.at_version(load(config))
         out.print(f"page     {pipeline.write_page(loaded)}")

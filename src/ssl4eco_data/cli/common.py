@@ -24,7 +24,9 @@ app = typer.Typer(
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="configuration file, e.g. configs/demo.toml")
 ]
-DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="folder of a dataset")]
+DatasetPath = Annotated[
+    str, typer.Argument(metavar="DATASET", help="folder of a dataset, or its address, e.g. s3://bucket/key")
+]
 out = Console(highlight=False, soft_wrap=True)
 
 

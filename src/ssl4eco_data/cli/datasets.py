@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,33 +21,6 @@ def info(dataset: DatasetPath) -> None:
 
         for name, value in describe_dataset(dataset):
             out.print(f"{name:<14} {value}")
-
-
-@app.command()
-def check(dataset: DatasetPath) -> None:
-    """Read every file of a dataset back; what is damaged is named and will be redone by the next build.
-
-    Example: ssl4eco check data/demo
-    """
-    with readable():
-        from ssl4eco_data.store import Ledger, forget
-        from ssl4eco_data.store import check as check_dataset
-
-        problems = check_dataset(dataset)
-        for problem in problems:
-            out.print(str(problem))
-        if problems:
-            blocks = len(forget(dataset, problems))
-            print(
-                f"error: {len(problems)} problems; their {blocks} blocks are no longer marked as done: "
-                "build again to redo them",
-                file=sys.stderr,
-            )
-            raise typer.Exit(1)
-        if Ledger(dataset).read("close", 0) is None:
-            print("error: what is there reads back right, but the build is not finished", file=sys.stderr)
-            raise typer.Exit(1)
-        out.print("every file is there and reads back right")
 
 
 @app.command()
@@ -123,6 +95,7 @@ def validate(
     """
     with readable():
         from ssl4eco_data import pipeline
+        from ssl4eco_data.store import dataset_place
 
         try:
             names = pipeline.parse_names(name or [])
@@ -132,7 +105,7 @@ def validate(
             need_folder(to)
             if to.exists():
                 wrong_usage(f"--to {to} is there already; nothing is overwritten")
-        located, cycles = pipeline.read_cycles(dataset)
+        located, cycles = pipeline.read_cycles(dataset_place(dataset))
         observed = pipeline.read_field_dates(observations, names)
         validation = pipeline.validate(observed, located, cycles, within_km)
         for line in pipeline.describe_validation(validation):
@@ -161,8 +134,9 @@ def explain(
             wrong_usage(f"--csv {csv} is there already; nothing is overwritten")
     with readable():
         from ssl4eco_data.pipeline.explanation import explained, show_candidates
+        from ssl4eco_data.store import dataset_place
 
-        candidates, choices = explained(dataset, location, season)
+        candidates, choices = explained(dataset_place(dataset), location, season)
         out.print(show_candidates(candidates, choices, out.width), soft_wrap=False)
         if csv is not None:
             candidates.to_csv(csv, index=False)

@@ -26,9 +26,9 @@ def plan(
     """
     with readable():
         from ssl4eco_data.config import load
-        from ssl4eco_data.pipeline import planning, require_archive
+        from ssl4eco_data.pipeline import at_version, planning, require_archive
 
-        loaded = load(config)
+        loaded = at_version(load(config))
         require_archive(loaded)
         places = planning.located(loaded)
         estimates = [planning.estimate(loaded, places, judge) for judge in planning.JUDGES]

@@ -4,6 +4,7 @@ from ssl4eco_data.pipeline.display import Bar, console
 from ssl4eco_data.pipeline.embedded import prepare_archive, require_archive
 from ssl4eco_data.pipeline.field_dates import parse_names, read_field_dates
 from ssl4eco_data.pipeline.point import PointPhenology, describe_point, parse_lonlat, point_phenology
+from ssl4eco_data.pipeline.repair import Repair, repair
 from ssl4eco_data.pipeline.run import (
     BuildError,
     Result,
@@ -26,29 +27,48 @@ from ssl4eco_data.pipeline.validation import (
     read_cycles,
     validate,
 )
+from ssl4eco_data.pipeline.versions import (
+    Built,
+    UnservedError,
+    at_version,
+    being_built,
+    build_version,
+    drop_version,
+    is_current,
+    prune_versions,
+    serve_version,
+)
 from ssl4eco_data.store import Mark
 
 __all__ = [
     "STAGES",
     "Bar",
     "BuildError",
+    "Built",
     "Mark",
     "Outcome",
     "PointPhenology",
+    "Repair",
     "Result",
     "RunRecord",
     "Stage",
     "Summary",
+    "UnservedError",
     "Validation",
     "Work",
+    "at_version",
+    "being_built",
     "build",
+    "build_version",
     "console",
     "describe",
     "describe_point",
     "describe_validation",
+    "drop_version",
     "execute",
     "first_pending",
     "forget_unreadable",
+    "is_current",
     "is_transient",
     "open_archive",
     "pairs_table",
@@ -58,10 +78,13 @@ __all__ = [
     "plan",
     "point_phenology",
     "prepare_archive",
+    "prune_versions",
     "read_cycles",
     "read_field_dates",
+    "repair",
     "require_archive",
     "run_in_threads",
+    "serve_version",
     "show_sample",
     "stage_named",
     "status",

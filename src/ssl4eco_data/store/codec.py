@@ -7,6 +7,7 @@ the index's CRC-32C. https://zarr-specs.readthedocs.io/en/latest/v3/codecs/shard
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,10 +76,16 @@ def without_crc(data: bytes) -> bytes:
 def decode_chunk(data: bytes, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The array of an encoded chunk. Raises :class:`StoreError` when it is damaged."""
     packed = without_crc(data)
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    size = int.from_bytes(packed[4:8], "little")  # bytes 4-7 of a blosc header: the size when unpacked
-    if size != expected or len(packed) < blosc.MAX_OVERHEAD:
+    expected = math.prod(shape) * dtype.itemsize
+    if len(packed) < blosc.MAX_OVERHEAD:
+        raise StoreError(f"{len(packed)} bytes are too few for a chunk")
+    # A blosc header, https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst: bytes 4-7 the size
+    # when unpacked, 12-15 the size as it is. Checked here, so that neither memory nor reading runs away.
+    size, packed_bytes = (int.from_bytes(packed[at : at + 4], "little") for at in (4, 12))
+    if size != expected:
         raise StoreError(f"the chunk unpacks to {size} bytes instead of {expected}")
+    if packed_bytes != len(packed):
+        raise StoreError(f"the chunk says that it has {packed_bytes} bytes instead of {len(packed)}")
     try:
         plain = blosc.decompress(packed)
     except RuntimeError as error:
@@ -102,19 +109,33 @@ def split_shard(data: bytes, n_chunks: int) -> list[bytes | None]:
 
     Raises :class:`StoreError` when the index is damaged or points beyond the shard.
     """
-    index_bytes = n_chunks * _INDEX_ENTRY_BYTES + CRC_BYTES
-    if len(data) < index_bytes:
-        raise StoreError(f"{len(data)} bytes are too few for the index of {n_chunks} chunks")
+    places = shard_places(data[-index_bytes(n_chunks) :], n_chunks, len(data))
+    return [None if place is None else data[place[0] : place[0] + place[1]] for place in places]
+
+
+def index_bytes(n_chunks: int) -> int:
+    """Bytes at the end of a shard of so many chunks that are its index."""
+    return n_chunks * _INDEX_ENTRY_BYTES + CRC_BYTES
+
+
+def shard_places(tail: bytes, n_chunks: int, shard_bytes: int) -> list[tuple[int, int] | None]:
+    """(offset, size) of each chunk of a shard, ``None`` where absent, by its last :func:`index_bytes`.
+
+    Raises :class:`StoreError` when the index is damaged or points beyond the shard, or at more than it has.
+    """
+    end = shard_bytes - index_bytes(n_chunks)
+    if end < 0 or len(tail) != index_bytes(n_chunks):
+        raise StoreError(f"{shard_bytes} bytes are too few for the index of {n_chunks} chunks")
     try:
-        index = np.frombuffer(without_crc(data[-index_bytes:]), dtype="<u8").reshape(n_chunks, 2)
+        index = np.frombuffer(without_crc(tail), dtype="<u8").reshape(n_chunks, 2)
     except StoreError as error:
         raise StoreError(f"shard index: {error}") from error
-    return [_cut(data, int(offset), int(size), len(data) - index_bytes) for offset, size in index]
-
-
-def _cut(data: bytes, offset: int, size: int, end: int) -> bytes | None:
-    if (offset, size) == (ABSENT, ABSENT):
-        return None
-    if offset + size > end:
-        raise StoreError(f"shard index: bytes {offset} to {offset + size} lie beyond the data ({end} bytes)")
-    return data[offset : offset + size]
+    places = [None if o == s == ABSENT else (o, s) for o, s in index.tolist()]
+    for offset, size in filter(None, places):
+        if offset + size > end:
+            raise StoreError(
+                f"shard index: bytes {offset} to {offset + size} lie beyond the data ({end} bytes)"
+            )
+    if (total := sum(place[1] for place in places if place)) > end:
+        raise StoreError(f"shard index: chunks of {total} bytes in {end} bytes of data")
+    return places
