@@ -8,9 +8,11 @@ retried and shown. Prefect's own cache is never asked: done is what the ledger s
 
 from __future__ import annotations
 
+import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture, as_completed
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture, PrefectWrappedFuture
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -52,6 +55,10 @@ from ssl4eco_data.redaction import redacted
 
 INTERRUPTED = threading.Event()
 CONNECT_TIMEOUT_S = 15
+GLANCE_S = 5.0
+"""Who waits for blocks looks so often whether they can still end."""
+DESERTED_S = 300.0
+"""A cluster may be without workers for so long, as when a machine is replaced."""
 PAUSED = 3
 """Exit code of a run whose budget is spent."""
 
@@ -87,11 +94,45 @@ def _spread(config: Config, stage: Stage, todo: Sequence[Work]) -> list[Result]:
         retry_delay_seconds=config.run.retry_delay_s,
         retry_condition_fn=_may_help,
     )
+    results: dict[PrefectFuture[Result], Result] = {}
     with Bar(stage.title, len(todo), stage.unit) as bar:
         futures = {one.submit(config, stage.name, work): work for work in todo}
-        for future in as_completed(list(futures)):
-            bar.advance(failed=future.state.is_failed() or future.state.is_crashed())
-    return [_result(work, future) for future, work in futures.items()]
+        for future in _as_they_end(list(futures)):
+            results[future] = _result(futures[future], future)
+            bar.advance(failed=results[future].mark is None)
+    return [results[future] for future in futures]
+
+
+def _as_they_end(futures: Sequence[PrefectFuture[Result]]) -> Iterator[PrefectFuture[Result]]:
+    """The futures in the order of their ends.
+
+    Raises Ssl4ecoError when the cluster has had no workers for ``DESERTED_S``: Dask would wait for ever.
+    """
+    ended: queue.SimpleQueue[PrefectFuture[Result]] = queue.SimpleQueue()
+    left, manned_s = set(futures), time.monotonic()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    while left:
+        try:
+            found = [ended.get(timeout=GLANCE_S)]
+        except queue.Empty:
+            found = [f for f in left if isinstance(f, PrefectWrappedFuture) and f.wrapped_future.done()]
+            manned_s = time.monotonic() if _has_workers() else manned_s
+            if not found and time.monotonic() - manned_s > DESERTED_S:
+                raise Ssl4ecoError(
+                    f"the Dask cluster has had no workers for {DESERTED_S:.0f} s, {len(left)} blocks wait: "
+                    "start workers and run the same command, what is done is kept"
+                ) from None
+        for future in left.intersection(found):
+            left.remove(future)
+            yield future
+
+
+def _has_workers() -> bool:
+    """Whether the running flow's task runner has anyone to do its tasks; threads are always there."""
+    context = FlowRunContext.get()
+    client = getattr(context.task_runner, "client", None) if context else None
+    return client is None or bool(client.nthreads())
 
 
 def _stage_flow(stage: Stage) -> Flow[..., list[Result]]:
@@ -171,7 +212,8 @@ def build_dataset(config_path: str) -> str | State[None]:
 
         def run_stage(mine: Config, stage: Stage, todo: Sequence[Work]) -> Sequence[Result]:
             one = STAGE_FLOWS[stage.name].with_options(task_runner=runner)
-            results = one(config_path, len(todo), mine.fence, mine.version)
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # this flow's own beats on
+                results = one(config_path, len(todo), mine.fence, mine.version)
             if INTERRUPTED.is_set():  # Prefect drops an interrupt that meets a sub-flow at its very end
                 raise KeyboardInterrupt
             return results
