@@ -29,7 +29,7 @@ pretrain: ## short real training run (arrives with the training package)
 	@echo "make pretrain: the training package is not part of this version yet; see training/README.md" >&2; exit 2
 
 test: $(VENV)/.test ## install what the tests need and run them all
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -40,7 +40,7 @@ def tasks(tiny: bool) -> list[Task]:
         *(_dates_task(sizes, per_year, "dea_tools" in here) for per_year in (46, 23)),
         *_smoothing_tasks(sizes, "whittaker_eilers" in here),
         _threads_task(sizes),
-        _first_call_task(),
+        _first_call_task(tiny),
     ]
 
 
@@ -100,10 +100,11 @@ def _threads_task(sizes: Sizes) -> Task:
     return Task(area="threads", name=f"{sizes.in_threads:,} series in Dask, 46 a year", ways=ways)
 
 
-def _first_call_task() -> Task:
+def _first_call_task(tiny: bool) -> Task:
+    series = "smooth_ours(count=1, at_once=False)" if tiny else "dates_ours(count=1, per_year=46)"
     ways = {
-        "ours, compiled before": _call("first_call", compiled_before=True),
-        "ours, nothing compiled": _call("first_call", compiled_before=False),
+        "ours, compiled before": _call("first_call", series=series, compiled_before=True),
+        "ours, nothing compiled": _call("first_call", series=series, compiled_before=False),
     }
     return Task(area="first call", name="one series in a new process, imports included", ways=ways)
 

@@ -25,10 +25,6 @@ YEARS = 3
 BANDWIDTH_DAYS = 8.0
 STRENGTHS = (1e2, 1e3, 1e4, 1e5)
 """Of the second differences; which are of use does not matter here, the work is the same for all."""
-_ONE_SERIES = """
-from benchmarks.phenology_work import dates_ours
-dates_ours(count=1, per_year=46)
-"""
 
 
 def series(count: int, per_year: int) -> xr.Dataset:
@@ -219,15 +215,16 @@ def dates_in_threads(count: int, threads: int) -> Work:
     return Work(run, lambda found: np.nan_to_num(found["date"].to_numpy(), nan=-1e9))
 
 
-def first_call(compiled_before: bool) -> Work:
-    """One series in a new process, with a cache of compiled functions that is filled or empty."""
+def first_call(series: str, compiled_before: bool) -> Work:
+    """The work ``series`` (an expression) in a new process, its cache of compiled code filled or empty."""
     # Lives as long as the work, and goes with it.
     folder = tempfile.TemporaryDirectory(prefix="compiled-")
     if compiled_before:
-        _run_alone(folder.name)
-    return Work(lambda: _run_alone(folder.name))
+        _run_alone(series, folder.name)
+    return Work(lambda: _run_alone(series, folder.name))
 
 
-def _run_alone(cache: str) -> None:
+def _run_alone(series: str, cache: str) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-    subprocess.run([sys.executable, "-c", _ONE_SERIES], cwd=ROOT, env=environment, check=True)
+    code = f"from benchmarks import phenology_work as work; work.{series}"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)

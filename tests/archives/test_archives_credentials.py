@@ -71,7 +71,7 @@ def test_a_whole_build_with_secrets_under_faults_leaves_none_and_changes_nothing
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     path = remote_config(tmp_path, tiny_archive, server)
-    server.often(0.03, FAULTS, seed=5)
+    server.often(0.01, FAULTS, seed=5)
     config = configuration.load(path)
     with caplog.at_level(logging.DEBUG):
         record = pipeline.build(config, pipeline.run_in_threads)

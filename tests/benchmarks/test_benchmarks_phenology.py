@@ -20,7 +20,6 @@ def test_ways_of_a_task_run(name):
         assert figure.agreement == (1.0 if compared else None), figure
 
 
-@pytest.mark.slow
 def test_the_first_call_of_a_process_runs_with_its_own_cache():
     """Both ways compile everything in a new process; the one tried here then runs once more."""
     (task,) = (task for name, task in TASKS.items() if name not in QUICK)
