@@ -57,5 +57,9 @@ class StoreError(Ssl4ecoError):
     """The dataset on disk is not what it should be; names the block, the file and the way out."""
 
 
+class MissingPackageError(Ssl4ecoError, ImportError):
+    """Something needs a package that a light installation leaves out; the message names the extra."""
+
+
 class PausedError(Ssl4ecoError):
     """A run stopped where it was told to; nothing failed, and the same command goes on."""

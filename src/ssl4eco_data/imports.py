@@ -1,12 +1,22 @@
-"""What a configuration names by an import path, ``package.module:name``: code of the user's own."""
+"""What a configuration names by an import path, and packages that a light installation leaves out."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+from importlib.util import find_spec
 from typing import Any
 
-from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.errors import ConfigError, MissingPackageError
+
+
+def need_for_analysis(package: str, purpose: str) -> None:
+    """Nothing, where ``package`` of the extra ``analysis`` is installed; it is not imported.
+
+    Raises :class:`~ssl4eco_data.errors.MissingPackageError`, which says how to get it for ``purpose``.
+    """
+    if find_spec(package) is None:
+        raise MissingPackageError(f"{purpose} needs {package}: pip install '.[analysis]' in the checkout")
 
 
 def is_import_path(text: str) -> bool:

@@ -20,13 +20,14 @@ from ssl4eco_data.archives.flow_control import FlowParameters
 from ssl4eco_data.archives.identity import newest
 from ssl4eco_data.archives.items import scenes_of
 from ssl4eco_data.archives.modis import modis_series
+from ssl4eco_data.archives.own import stats_by_reading
 from ssl4eco_data.archives.s2_series import scene_series
 from ssl4eco_data.archives.sources import ItemSource, source_of
 from ssl4eco_data.archives.transport import Timeouts
 from ssl4eco_data.bands import BANDS
 from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import footprint_polygon
-from ssl4eco_data.patches import blue_quantile, haze_median, mask_fractions, remove_offset
+from ssl4eco_data.patches import remove_offset
 from ssl4eco_data.types import (
     Asset,
     Footprint,
@@ -177,23 +178,11 @@ class StacArchive:
         return source_of(place, asking)
 
     def _judge(self, scene: Scene, footprint: Footprint) -> PatchStats:
-        here = scene.epsg == footprint.epsg
-        scl = read_band(scene, footprint, "SCL", self._access) if here else np.zeros((1, 1), np.uint16)
-        shares = mask_fractions(scl)
-        blue_q95 = haze_q50 = float("nan")
-        if here and shares.clear + shares.snow >= self.parameters.blue_min_usable_fraction:
-            blue, red = (read_band(scene, footprint, band, self._access) for band in ("B02", "B04"))
-            blue_q95, haze_q50 = blue_quantile(blue, scl), haze_median(blue, red, scl)
-        return PatchStats(
-            scene_id=scene.scene_id,
-            clear_fraction=shares.clear,
-            snow_fraction=shares.snow,
-            shadow_fraction=shares.shadow,
-            cloud_fraction=shares.cloud,
-            missing_fraction=shares.missing,
-            blue_q95=blue_q95,
-            haze_q50=haze_q50,
-        )
+        def read_here(scene: Scene, footprint: Footprint, bands: Sequence[str]) -> dict[str, UInt16Array]:
+            """One band after the other: the scenes are spread over the threads already."""
+            return {band: read_band(scene, footprint, band, self._access) for band in bands}
+
+        return stats_by_reading(read_here, scene, footprint, self.parameters.blue_min_usable_fraction)
 
 
 def read_band(scene: Scene, footprint: Footprint, band: str, access: Access) -> UInt16Array:

@@ -16,6 +16,7 @@ from ssl4eco_data.catalogue.sources import COPERNICUS_TERMS, span
 CARD_FILE = "README.md"
 LISTED = 20
 """Labels that a table of the card lists; the rest is in ``locations.parquet``."""
+_TAGS = ("ecology", "phenology", "remote-sensing", "sentinel-2", "self-supervised-learning", "zarr")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """Categories of the hubs, by the number that is beyond each."""
 _FILES = {
@@ -120,7 +121,7 @@ def _header(facts: Facts, citation: Citation) -> str:
         "pretty_name": facts.title,
         "license": "other",
         **({"license_name": "simulated"} if citation.simulated else terms),
-        "tags": ["ecology", "phenology", "remote-sensing", "sentinel-2", "self-supervised-learning", "zarr"],
+        "tags": [*_TAGS, *(["simulated"] if citation.simulated else [])],
         "size_categories": [next((name for top, name in _SIZES if facts.n_patches < top), "1M<n<10M")],
     }
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]

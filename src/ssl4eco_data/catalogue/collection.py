@@ -14,6 +14,7 @@ from ssl4eco_data.catalogue.sources import COPERNICUS_TERMS
 _TERMS = {"rel": "license", "href": COPERNICUS_TERMS, "title": "terms of the imagery"}
 PARQUET = "application/vnd.apache.parquet"
 ZARR = "application/vnd.zarr; version=3"
+_KEYWORDS = ("ecology", "phenology", "Sentinel-2", "pretraining")
 _COMMON_NAMES = {"rededge1": "rededge071", "rededge2": "rededge075", "rededge3": "rededge078"}
 """Where a band's name at Earth Search is not its common name in the extension ``eo`` 2.0.0."""
 
@@ -27,7 +28,7 @@ def collection_document(facts: Facts, citation: Citation) -> dict[str, Any]:
         "id": identifier(facts.title),
         "title": facts.title,
         "description": _description(facts, citation),
-        "keywords": ["ecology", "phenology", "Sentinel-2", "pretraining"],
+        "keywords": [*_KEYWORDS, *(["simulated"] if citation.simulated else [])],
         "license": "other",
         "providers": _providers(citation),
         "extent": {

@@ -51,6 +51,7 @@ PAPER = _reference(
     title="{SSL4Eco}: A Global Seasonal Dataset for Geospatial Foundation Models in Ecology",
     booktitle="Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition Workshops "
     "(EarthVision)",
+    pages="2403--2414",
     year="2025",
     eprint="2504.18256",
     archiveprefix="arXiv",
@@ -71,13 +72,15 @@ SENTINEL_2 = _reference(
 )
 MAJOR_TOM = _reference(
     "francis2024majortom",
-    "misc",
+    "inproceedings",
     author="Francis, Alistair and Czerkawski, Mikolaj",
     title="{Major TOM}: Expandable Datasets for {Earth} Observation",
+    booktitle="IGARSS 2024 - 2024 IEEE International Geoscience and Remote Sensing Symposium",
+    pages="2935--2940",
     year="2024",
+    doi="10.1109/IGARSS53475.2024.10640760",
     eprint="2402.12095",
     archiveprefix="arXiv",
-    url="https://arxiv.org/abs/2402.12095",
 )
 ECOREGIONS = _reference(
     "dinerstein2017ecoregion",
@@ -132,6 +135,7 @@ CLOUD_SCORE = _reference(
     booktitle="Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition Workshops",
     pages="2125--2135",
     year="2023",
+    doi="10.1109/CVPRW59228.2023.00206",
 )
 _INDICES = "Vegetation Indices 16-Day L3 Global"
 _MODIS_TITLES = {

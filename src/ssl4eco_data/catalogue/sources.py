@@ -10,8 +10,9 @@ from typing import Any
 
 from ssl4eco_data.catalogue import references
 from ssl4eco_data.catalogue.references import Reference
+from ssl4eco_data.store.schema import ATTRIBUTION, LICENSE, SIMULATED_ATTRIBUTION
 
-COPERNICUS_TERMS = "https://sentinel.esa.int/documents/247904/690755/Sentinel_Data_Legal_Notice"
+COPERNICUS_TERMS = LICENSE
 NASA_TERMS = "https://www.earthdata.nasa.gov/engage/open-data-services-software-policies/data-use-guidance"
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"
 SIMULATE = "simulate"
@@ -39,7 +40,7 @@ def sources_of(config: Mapping[str, Any], years: Sequence[int]) -> list[Source]:
     archive all data are simulated, and nothing is due to anyone.
     """
     if SIMULATE in config:
-        text = "Simulated imagery and vegetation series: no satellite data."
+        text = f"{SIMULATED_ATTRIBUTION}."
         return [Source(name="the embedded simulated archive", used_for="imagery, dates", attribution=text)]
     archive = config.get("archive", {})
     return [
@@ -68,7 +69,7 @@ def _imagery(archive: Mapping[str, Any], years: Sequence[int]) -> Source:
     return Source(
         name="Copernicus Sentinel-2 Level-2A",
         used_for="imagery",
-        attribution=f"Contains modified Copernicus Sentinel data {span(years)}".strip() + "." + own,
+        attribution=f"{ATTRIBUTION} {span(years)}".strip() + "." + own,
         license=COPERNICUS_TERMS,
         references=(references.SENTINEL_2,),
     )

@@ -120,6 +120,7 @@ def _print(problems: Sequence[Problem], words: str, finished: bool) -> None:
 def repair(config: ConfigPath) -> None:
     """Check a dataset and do again what is damaged, and nothing else; it needs the archive.
 
+    With versions: of the one being built and of the served one.
     Example: ssl4eco repair configs/demo.toml
     """
     with readable():
@@ -128,11 +129,13 @@ def repair(config: ConfigPath) -> None:
 
         loaded = load(config)
         pipeline.prepare_archive(loaded)
-        mended = pipeline.repair(pipeline.at_version(loaded), pipeline.run_in_threads)
-        for problem in mended.problems:
-            out.print(str(problem), markup=False)
-        if not mended.problems:
-            out.print("every file is there and reads back right; nothing was done")
-            return
-        blocks = ", ".join(f"{stage} {block}" for stage, block in mended.redone)
-        out.print(f"done again and right now: {blocks or 'no block'}", markup=False)
+        for version, mended in pipeline.repair_versions(loaded, pipeline.run_in_threads).items():
+            if version:
+                out.print(f"version {version}", markup=False)
+            for problem in mended.problems:
+                out.print(str(problem), markup=False)
+            if not mended.problems:
+                out.print("every file is there and reads back right; nothing was done")
+                continue
+            blocks = ", ".join(f"{stage} {block}" for stage, block in mended.redone)
+            out.print(f"done again and right now: {blocks or 'no block'}", markup=False)

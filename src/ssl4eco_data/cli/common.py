@@ -44,7 +44,9 @@ def readable() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("ssl4eco_data"):
             raise
-        print(f"error: this command needs {error.name}: pip install 'ssl4eco-data[build]'", file=sys.stderr)
+        print(
+            f"error: this command needs {error.name}: pip install '.[build]' in the checkout", file=sys.stderr
+        )
         raise typer.Exit(1) from None
     except OSError as error:
         print(f"error: {redacted(str(error))}", file=sys.stderr)

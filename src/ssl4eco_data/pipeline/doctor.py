@@ -27,9 +27,9 @@ from ssl4eco_data.config import Config, load
 from ssl4eco_data.errors import ArchiveError, ConfigError, Ssl4ecoError, StoreError
 from ssl4eco_data.locations import footprint_polygon, locations_of
 from ssl4eco_data.phenology import spline
+from ssl4eco_data.pipeline.archive import open_archive
 from ssl4eco_data.pipeline.listed import check_form
 from ssl4eco_data.pipeline.planning import estimate, located, size
-from ssl4eco_data.pipeline.stages import open_archive
 from ssl4eco_data.redaction import redacted
 from ssl4eco_data.simulate import is_written
 from ssl4eco_data.store import ObjectPath

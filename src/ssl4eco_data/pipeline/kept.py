@@ -18,7 +18,8 @@ from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.patches import layout
 from ssl4eco_data.pipeline.reuse import READ_ID
 from ssl4eco_data.store import read_table
-from ssl4eco_data.store.encoded import EncodedArray
+from ssl4eco_data.store.schema import GROUP
+from ssl4eco_data.store.shard_array import ShardArray, read_shard_array
 from ssl4eco_data.types import Footprint, Location, PatchStats, Scene, UInt16Array
 
 Key = tuple[Footprint, str]
@@ -32,7 +33,7 @@ class KeptArchive:
     """An archive of which only patches are read whose chunks are absent or damaged; see :func:`keeping`."""
 
     archive: Archive
-    arrays: Mapping[str, EncodedArray] = field(default_factory=dict)
+    arrays: Mapping[str, ShardArray] = field(default_factory=dict)
     bands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chunks: Mapping[Key, Chunks] = field(default_factory=dict)
 
@@ -75,8 +76,8 @@ def keeping(archive: Archive, config: Config, block: int) -> KeptArchive:
     """
     try:
         quality = read_table(tables.part(config, tables.QUALITY, block))
-        plan = layout(config)
-        arrays = {array.name: EncodedArray.read(config.root, array.name) for array in plan.arrays}
+        plan, group = layout(config), config.root / tables.PATCHES / GROUP
+        arrays = {array.name: read_shard_array(group, array.name) for array in plan.arrays}
         located = locations_of(tables.rows(config, tables.locations(config), block))
         held = {name: _held(array, config, block, len(located)) for name, array in arrays.items()}
         read = {(row.location_id, row.season): getattr(row, READ_ID) for row in quality.itertuples()}
@@ -92,7 +93,7 @@ def keeping(archive: Archive, config: Config, block: int) -> KeptArchive:
     return KeptArchive(archive, arrays, {array.name: array.bands for array in plan.arrays}, chunks)
 
 
-def _held(array: EncodedArray, config: Config, block: int, n_locations: int) -> list[bytes | None]:
+def _held(array: ShardArray, config: Config, block: int, n_locations: int) -> list[bytes | None]:
     """The chunks of a block by location, then season; none of a shard whose index is damaged."""
     first = block * config.block_locations // array.per_shard
     found: list[bytes | None] = []
@@ -100,6 +101,6 @@ def _held(array: EncodedArray, config: Config, block: int, n_locations: int) -> 
         try:
             found += array.chunks(first)
         except StoreError:
-            found += [None] * (array.per_shard * array.n_seasons)
+            found += [None] * array.chunks_per_shard
         first += 1
     return found

@@ -47,6 +47,7 @@ def layout(config: Config) -> Layout:
         size_m=config.patches.size_m,
         bands=config.patches.bands,
         title=config.dataset.title,
+        simulated=config.simulate is not None,
         parameters=config.store,
     )
 

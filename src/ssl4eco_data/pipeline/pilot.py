@@ -20,9 +20,11 @@ from ssl4eco_data.config import BudgetParameters, Config
 from ssl4eco_data.errors import Ssl4ecoError
 from ssl4eco_data.locations import LocationParameters, PointSource
 from ssl4eco_data.pipeline import costs, tables
+from ssl4eco_data.pipeline.attempts import attempt, failure
 from ssl4eco_data.pipeline.display import Bar
 from ssl4eco_data.pipeline.planning import ASKING, Estimate, count, duration, size
-from ssl4eco_data.pipeline.run import Result, attempt, build, failure
+from ssl4eco_data.pipeline.record import Result
+from ssl4eco_data.pipeline.run import build
 from ssl4eco_data.pipeline.stage import Stage, Work
 from ssl4eco_data.store import Mark
 from ssl4eco_data.types import FloatArray

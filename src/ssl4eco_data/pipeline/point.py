@@ -19,7 +19,7 @@ from ssl4eco_data.errors import ArchiveError
 from ssl4eco_data.locations import coordinate_ids, footprint_at, utm_epsg
 from ssl4eco_data.phenology import derive_cycles, dropped, season_windows, smooth, summarise
 from ssl4eco_data.phenology.parameters import IndexName, PhenologyParameters
-from ssl4eco_data.pipeline.stages import open_archive
+from ssl4eco_data.pipeline.archive import open_archive
 from ssl4eco_data.types import METRICS, SNAP_M, FloatArray, Location, SeasonWindow
 
 QUALITIES = ("best", "good", "fair", "poor")

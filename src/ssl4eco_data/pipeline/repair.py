@@ -10,13 +10,17 @@ from time import perf_counter
 from ssl4eco_data.archives.flow_control import drain
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ConfigError, StoreError
+from ssl4eco_data.pipeline.archive import open_archive
+from ssl4eco_data.pipeline.attempts import raise_failed
 from ssl4eco_data.pipeline.kept import keeping
 from ssl4eco_data.pipeline.patches import cut_patches
-from ssl4eco_data.pipeline.run import RunRecord, RunStage, alone, raise_failed
+from ssl4eco_data.pipeline.record import RunRecord
+from ssl4eco_data.pipeline.run import RunStage, alone
 from ssl4eco_data.pipeline.stage import CLOSING, Outcome, Stage, Work, drop_surplus, pending, plan
-from ssl4eco_data.pipeline.stages import STAGES, open_archive
+from ssl4eco_data.pipeline.stages import STAGES
 from ssl4eco_data.store import Ledger, Mark, Problem, check, clean_temporary, file_record, remove
 from ssl4eco_data.store.check import BEYOND, marked
+from ssl4eco_data.store.versions import latest, unfinished
 
 Block = tuple[str, int]
 """(stage, number)."""
@@ -28,6 +32,33 @@ class Repair:
 
     problems: tuple[Problem, ...]
     redone: tuple[Block, ...] = ()
+
+
+def repair_versions(
+    config: Config, run_stage: RunStage, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> dict[str, Repair]:
+    """What :func:`repair` did, by version: of the one being built, then of the served one.
+
+    Without versions of the dataset itself, under an empty name. Versions made from the served one share its
+    files, so a damage that it had before them is theirs too; each that is mended gets a file of its own, and
+    no other version is written to. Raises as :func:`repair`, and :class:`~ssl4eco_data.errors.StoreError`
+    where there is no version yet.
+    """
+    if not config.versions.enabled:
+        return {"": repair(config, run_stage, clock)}
+    if latest(config.home) is None and unfinished(config.home) is None:
+        raise StoreError(f"{config.home} has no version to repair: build it first")
+    with alone(config.home):
+        wanted = [config.of_version(version) for version in _repairable(config)]
+        return {each.version: repair(each, run_stage, clock) for each in wanted}
+
+
+def _repairable(config: Config) -> list[str]:
+    """The version being built, once anything of it is done and it has all that it began from; the served."""
+    note, served = unfinished(config.home), latest(config.home)
+    begun = note is not None and note.seeded and Ledger(config.of_version(note.version).root).stages()
+    found = [note.version] if note and begun else []
+    return [*found, *([served] if served and served not in found else [])]
 
 
 def repair(

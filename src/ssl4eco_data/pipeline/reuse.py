@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ssl4eco_data.config import Config
+from ssl4eco_data.errors import StoreError
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.wanted import Wanted
 from ssl4eco_data.scenes import NOTHING_PUBLISHED, Candidate, Published
-from ssl4eco_data.store import Layout, read_table
-from ssl4eco_data.store.codec import decode_chunk
-from ssl4eco_data.store.encoded import EncodedArray, is_whole
+from ssl4eco_data.store import Layout, Ledger, read_table
+from ssl4eco_data.store.codec import decode_chunk, is_whole, split_shard
+from ssl4eco_data.store.schema import GROUP
+from ssl4eco_data.store.shard_array import ShardArray, read_shard_array
 from ssl4eco_data.store.versions import unfinished
 from ssl4eco_data.types import UInt16Array
 
@@ -48,12 +51,12 @@ def reusable(
 ) -> dict[Wanted, Reused]:
     """The wanted patches that the base has, of the same scene on the same grid, all chunks whole.
 
-    Needs memory for the block's compressed patches. Raises :class:`~ssl4eco_data.errors.StoreError` when a
-    shard's index is damaged.
+    None of a shard that is not what the base's mark says: a chunk's own checksum tells that it is whole, not
+    that it is at its place. Needs memory for the block's compressed patches.
     """
     rows = {_key(row): row for row in _quality(base, block) if not row["failure"]}
     places = _same_places(base, config, block)
-    shards = _Shards(base, plan)
+    shards = _Shards(base, plan, block)
     found = {}
     for each in wanted:
         row = rows.get((each.location_id, each.season))
@@ -69,10 +72,13 @@ def reusable(
 
 
 class _Shards:
-    """The base's shards; each is read once."""
+    """The base's shards of a block; each is read once."""
 
-    def __init__(self, base: Config, plan: Layout) -> None:
-        self._arrays = [EncodedArray.read(base.root, array.name) for array in plan.arrays]
+    def __init__(self, base: Config, plan: Layout, block: int) -> None:
+        self._group = base.root / tables.PATCHES / GROUP
+        self._arrays = [read_shard_array(self._group, array.name) for array in plan.arrays]
+        mark = Ledger(base.root).read("patches", block)
+        self._sha256 = {base.root / file.path: file.sha256 for file in (mark.files if mark else ())}
         self._read: dict[tuple[int, int], list[bytes | None]] = {}
 
     def chunks(self, row: int, season: int) -> list[bytes | None]:
@@ -83,8 +89,19 @@ class _Shards:
         array = self._arrays[number]
         shard, within = divmod(row, array.per_shard)
         if (number, shard) not in self._read:
-            self._read[number, shard] = array.chunks(shard)
+            self._read[number, shard] = self._chunks(array, shard)
         return self._read[number, shard][within * array.n_seasons + season]
+
+    def _chunks(self, array: ShardArray, shard: int) -> list[bytes | None]:
+        """The chunks of a shard; none of one that is lost, or not what the mark says."""
+        path = self._group / array.key(shard)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != self._sha256.get(path):
+            return [None] * array.chunks_per_shard
+        return split_shard(data, array.chunks_per_shard)
 
 
 def decoded(plan: Layout, reused: Reused) -> dict[str, UInt16Array]:
@@ -123,10 +140,13 @@ def _same_places(base: Config, config: Config, block: int) -> dict[str, int]:
 
 
 def published_scenes(config: Config, block: int) -> Mapping[str, Mapping[str, ServedScene]]:
-    """Location id -> season -> (scene id, acquisition, tile) of what the base serves in a block."""
+    """Location id -> season -> (scene id, acquisition, tile) of what the base serves in a block.
+
+    A version that is finished, and repaired, has no base any more; it stays with what itself serves.
+    """
     base = base_of(config)
     if base is None:
-        return {}
+        return _own_scenes(config, block) if _is_finished(config) else {}
     try:
         served = [row for row in _quality(base, block) if not row["failure"]]
         known = read_table(tables.part(base, tables.CANDIDATES, block))
@@ -138,6 +158,24 @@ def published_scenes(config: Config, block: int) -> Mapping[str, Mapping[str, Se
     found: dict[str, dict[str, ServedScene]] = {}
     for location_id, season, *scene in named.itertuples(index=False, name=None):
         found.setdefault(str(location_id), {})[str(season)] = (str(scene[0]), str(scene[1]), str(scene[2]))
+    return found
+
+
+def _is_finished(config: Config) -> bool:
+    """Whether the configuration means a version that is not the one being built."""
+    note = unfinished(config.home) if config.version else None
+    return bool(config.version) and (note is None or note.version != config.version)
+
+
+def _own_scenes(config: Config, block: int) -> dict[str, dict[str, ServedScene]]:
+    """What a version itself read; nothing where the table that says so is lost too."""
+    try:
+        quality = read_table(tables.part(config, tables.QUALITY, block))
+    except (FileNotFoundError, StoreError):
+        return {}
+    found: dict[str, dict[str, ServedScene]] = {}
+    for row in quality[quality["failure"] == ""].to_dict("records"):
+        found.setdefault(str(row["location_id"]), {})[str(row["season"])] = (str(row[READ_ID]), "", "")
     return found
 
 

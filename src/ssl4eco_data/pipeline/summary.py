@@ -18,7 +18,7 @@ from ssl4eco_data.config import Config
 from ssl4eco_data.locations import GridSource, split_for_area
 from ssl4eco_data.pipeline import tables
 from ssl4eco_data.pipeline.display import console, two_columns
-from ssl4eco_data.pipeline.run import RunRecord
+from ssl4eco_data.pipeline.record import RunRecord
 from ssl4eco_data.store import Place, bytes_below
 
 STRATA_SHOWN = 12

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from ssl4eco_data.config import Config
 from ssl4eco_data.errors import ConfigError, Ssl4ecoError, StoreError
+from ssl4eco_data.pipeline.record import RunRecord
 from ssl4eco_data.pipeline.run import (
-    RunRecord,
     RunStage,
     alone,
     build,

@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ssl4eco_data.store.encoded import EncodedArray, is_whole
+from ssl4eco_data.store.codec import is_whole
 from ssl4eco_data.store.files import FileRecord
 from ssl4eco_data.store.ledger import Ledger
+from ssl4eco_data.store.metadata import DOCUMENT
 from ssl4eco_data.store.objects import Place
 from ssl4eco_data.store.reader import open_dataset
-from ssl4eco_data.store.schema import GROUP, PATCHES
+from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
+from ssl4eco_data.store.shard_array import ShardArray, read_shard_array
 from ssl4eco_data.store.tables import read_table
 from ssl4eco_data.store.version_rules import ChangeLimits
 
 SAMPLED_SHARDS = 64
 """Shards compared pixel by pixel, spread evenly over those that differ."""
-_DN_ARRAY = "r10"
 _CANDIDATE = ["location_id", "season", "year", "acquisition", "tile"]
 """What names a candidate after a reprocessing too."""
 
@@ -33,8 +34,8 @@ class Change:
 
     ``patches`` are (location, season) that have one; gained, lost and replaced ones are told by the scene.
     ``days_moved`` is the median of the days between the two dates of a replaced scene, ``dn_shift`` the
-    median, over patches whose pixels differ, of the change of mean reflectance x 10 000 at 10 m; both are
-    NaN where there is no such patch. A file is the same when its checksum is.
+    median, over patches whose pixels differ, of the change of mean reflectance x 10 000 at the finest
+    resolution there is; both are NaN where there is no such patch. A file is the same when its checksum is.
     """
 
     old: str
@@ -177,7 +178,8 @@ def _keys(path: Place) -> set[tuple[Any, ...]]:
 def _dn_shift(
     root_old: Place, root_new: Place, old: Mapping[str, FileRecord], new: Mapping[str, FileRecord]
 ) -> float:
-    folder = f"{PATCHES}/{GROUP}/{_DN_ARRAY}/c/"
+    array = _finest(root_old)
+    folder = f"{PATCHES}/{GROUP}/{array}/c/"
     differ = sorted(
         int(name.removeprefix(folder).split("/")[0])
         for name, record in old.items()
@@ -185,9 +187,15 @@ def _dn_shift(
     )
     if not differ:
         return math.nan
-    arrays = EncodedArray.read(root_old, _DN_ARRAY), EncodedArray.read(root_new, _DN_ARRAY)
-    shifts = [shift for shard in _spread(differ) for shift in _shifts(*arrays, shard)]
+    before, after = (read_shard_array(root / PATCHES / GROUP, array) for root in (root_old, root_new))
+    shifts = [shift for shard in _spread(differ) for shift in _shifts(before, after, shard)]
     return float(np.median(shifts)) if shifts else math.nan
+
+
+def _finest(root: Place) -> str:
+    """The array of reflectance with the smallest pixels."""
+    group = root / PATCHES / GROUP
+    return next(name for name in ARRAYS if (group / name / DOCUMENT).is_file())
 
 
 def _spread(shards: Sequence[int]) -> list[int]:
@@ -196,7 +204,7 @@ def _spread(shards: Sequence[int]) -> list[int]:
     return [shards[i] for i in places]
 
 
-def _shifts(old: EncodedArray, new: EncodedArray, shard: int) -> Iterator[float]:
+def _shifts(old: ShardArray, new: ShardArray, shard: int) -> Iterator[float]:
     """Change of the mean of every chunk that both have and that differs."""
     for before, after in zip(old.chunks(shard), new.chunks(shard), strict=False):
         if before is None or after is None or before == after:

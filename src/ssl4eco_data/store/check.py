@@ -92,7 +92,7 @@ def marked(root: Place) -> list[tuple[str, int]]:
 
 def check_block(root: Place, block: int) -> list[Problem]:
     """What is wrong with a block's patches: empty when they decode and are exactly the chosen ones."""
-    return _of_mark(Contents.read(root), True, (STAGE, block))
+    return _of_mark(Contents.read(root, listed=False), True, (STAGE, block))
 
 
 def forget(root: Place, problems: Iterable[Problem]) -> list[tuple[str, int]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.check_shards import CHOICES, StoredArray
-from ssl4eco_data.store.files import relative_to
+from ssl4eco_data.store.check_shards import CHOICES
+from ssl4eco_data.store.files import parts_in, relative_to
 from ssl4eco_data.store.objects import ObjectPath, Place
-from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
+from ssl4eco_data.store.schema import GROUP, PATCHES
+from ssl4eco_data.store.shard_array import ShardArray, arrays_in, read_shard_array
 from ssl4eco_data.store.tables import read_column
 
 
@@ -18,21 +19,25 @@ class Contents:
     """Location ids, arrays of patches, locations of a block, and on an object store the sizes of all objects.
 
     ``unreadable`` says why patches cannot be compared with their choices; empty when they can.
-    ``block_locations`` is 0 where the first block's table does not tell.
+    ``block_locations`` is 0 where no block's table tells.
     """
 
     root: Place
     ids: tuple[str, ...] = ()
-    arrays: tuple[StoredArray, ...] = ()
+    arrays: tuple[ShardArray, ...] = ()
     block_locations: int = 0
     sizes: Mapping[str, int] | None = None
     unreadable: str = ""
-    row_of: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, root: Place) -> Contents:
-        """The contents of a dataset; on an object store the sizes of all objects come from one listing."""
-        sizes = {relative_to(p, root): n for p, n in root.sizes()} if isinstance(root, ObjectPath) else None
+    def read(cls, root: Place, *, listed: bool = True) -> Contents:
+        """The contents of a dataset; on an object store the sizes of all objects come from one listing.
+
+        Unless ``listed``: for one block of many, of which each would list them all.
+        """
+        sizes = None
+        if listed and isinstance(root, ObjectPath):
+            sizes = {relative_to(path, root): n for path, n in root.sizes()}
         try:
             ids = tuple(map(str, read_column(root / "locations.parquet", "location_id")))
             arrays = _arrays(root, len(ids))
@@ -42,9 +47,8 @@ class Contents:
             root=root,
             ids=ids,
             arrays=arrays,
-            block_locations=_block_locations(root),
+            block_locations=_block_locations(root, ids),
             sizes=sizes,
-            row_of={location: row for row, location in enumerate(ids)},
         )
 
     def size(self, name: str) -> int | None:
@@ -57,11 +61,11 @@ class Contents:
         except OSError:
             return None
 
-    def rows(self, array: StoredArray, shard: int) -> tuple[str, ...]:
+    def rows(self, array: ShardArray, shard: int) -> tuple[str, ...]:
         """The ids of a shard's locations."""
         return self.ids[shard * array.per_shard : (shard + 1) * array.per_shard]
 
-    def shards(self, block: int, located: Sequence[str]) -> list[tuple[StoredArray, int]]:
+    def shards(self, block: int, located: Sequence[str]) -> list[tuple[ShardArray, int]]:
         """The shards of a block whose tables name the locations ``located``, by array.
 
         Raises :class:`StoreError` when these are not the locations of the block's rows.
@@ -79,9 +83,9 @@ class Contents:
         ]
 
 
-def _arrays(root: Place, n_locations: int) -> tuple[StoredArray, ...]:
+def _arrays(root: Place, n_locations: int) -> tuple[ShardArray, ...]:
     group = root / PATCHES / GROUP
-    arrays = tuple(StoredArray.read(group / name) for name in ARRAYS if (group / name).is_dir())
+    arrays = tuple(read_shard_array(group, name) for name in arrays_in(group))
     for array in arrays:
         if array.n_locations != n_locations:
             raise StoreError(
@@ -90,9 +94,23 @@ def _arrays(root: Place, n_locations: int) -> tuple[StoredArray, ...]:
     return arrays
 
 
-def _block_locations(root: Place) -> int:
-    """Locations in a block, which all blocks but the last share."""
-    try:
-        return len(set(read_column(root / CHOICES / "00000.parquet", "location_id")))
-    except (OSError, StoreError):
-        return 0
+def _tables(root: Place) -> Iterator[Place]:
+    """The tables of choices, the first block's first: no others are listed where that one tells."""
+    yield root / CHOICES / "00000.parquet"
+    yield from parts_in(root / CHOICES, ".parquet")
+
+
+def _block_locations(root: Place, ids: Sequence[str]) -> int:
+    """Locations in a block, which all blocks but the last share: by the first table that can be read."""
+    for path in _tables(root):
+        try:
+            located = set(read_column(path, "location_id"))
+        except (OSError, StoreError):
+            continue
+        number = int(path.stem) if path.stem.isdecimal() else 0
+        if number == 0:
+            return len(located)
+        first = next((row for row, name in enumerate(ids) if name in located), 0)
+        if first and first % number == 0:
+            return first // number
+    return 0

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.check import STAGE, THREADS, Problem, check
 from ssl4eco_data.store.check_contents import Contents
-from ssl4eco_data.store.check_shards import Key, StoredArray, chosen_patches
-from ssl4eco_data.store.codec import index_bytes, shard_places
+from ssl4eco_data.store.check_shards import Key, chosen_patches
+from ssl4eco_data.store.codec import chunk_place, index_bytes, shard_index
 from ssl4eco_data.store.files import read_range
 from ssl4eco_data.store.objects import Place
 from ssl4eco_data.store.schema import PATCHES
+from ssl4eco_data.store.shard_array import ShardArray
 
-Sampled = Mapping[tuple[StoredArray, int], Sequence[int]]
+Sampled = Mapping[tuple[ShardArray, int], Sequence[int]]
 """Chunks by array and shard, each by its number in the shard."""
 
 
@@ -54,9 +56,9 @@ def check_sample(root: Place, n: int, seed: int, *, threads: int = THREADS) -> S
     problems = check(root, deep=False, threads=threads)
     contents = Contents.read(root)
     if contents.unreadable or not contents.arrays or not contents.block_locations:
-        cause = contents.unreadable or "there are no patches, or the choices of block 0 cannot be read"
+        cause = contents.unreadable or "there are no patches, or no table of choices can be read"
         raise StoreError(f"no chunk of {root} can be drawn: {cause}; check it without a sample")
-    total = sum(array.chunks for array in contents.arrays)
+    total = sum(array.n_chunks for array in contents.arrays)
     drawn = np.sort(np.random.default_rng(seed).choice(total, size=min(n, total), replace=False))
     work = _by_block(contents, drawn.tolist())
     with ThreadPoolExecutor(threads) as pool:
@@ -64,20 +66,18 @@ def check_sample(root: Place, n: int, seed: int, *, threads: int = THREADS) -> S
     return SampleCheck(problems=(*problems, *found), chunks=len(drawn), of_chunks=total, seed=seed)
 
 
-def _by_block(
-    contents: Contents, drawn: Sequence[int]
-) -> dict[int, dict[tuple[StoredArray, int], list[int]]]:
+def _by_block(contents: Contents, drawn: Sequence[int]) -> dict[int, dict[tuple[ShardArray, int], list[int]]]:
     """The chunks of these numbers, counted through all arrays, by block, then by array and shard."""
-    work: dict[int, dict[tuple[StoredArray, int], list[int]]] = {}
+    work: dict[int, dict[tuple[ShardArray, int], list[int]]] = {}
     before = 0
     for array in contents.arrays:
         for number in drawn:
-            if 0 <= number - before < array.chunks:
+            if 0 <= number - before < array.n_chunks:
                 row, season = divmod(number - before, len(array.seasons))
                 shard, in_shard = divmod(row, array.per_shard)
                 block = work.setdefault(row // contents.block_locations, {})
                 block.setdefault((array, shard), []).append(in_shard * len(array.seasons) + season)
-        before += array.chunks
+        before += array.n_chunks
     return work
 
 
@@ -98,18 +98,18 @@ def _of_block(contents: Contents, work: tuple[int, Sampled]) -> list[Problem]:
 
 
 def _of_shard(
-    contents: Contents, array: StoredArray, shard: int, chunks: Sequence[int], chosen: set[Key]
+    contents: Contents, array: ShardArray, shard: int, chunks: Sequence[int], chosen: set[Key]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(what is wrong, locations) of these chunks of a shard."""
     rows, path = contents.rows(array, shard), contents.root / array.file(shard)
     try:
-        places = _places(path, array, contents.size(array.file(shard)))
+        index = _index(path, array, contents.size(array.file(shard)))
     except (OSError, StoreError) as error:
         yield str(error), rows
         return
     for chunk in chunks:
         row, season = rows[chunk // len(array.seasons)], array.seasons[chunk % len(array.seasons)]
-        place = places[chunk]
+        place = None if index is None else chunk_place(index, chunk)
         if (place is not None) != ((row, season) in chosen):
             state = "absent" if place is None else "there and was not chosen"
             yield f"season {season}: the patch is {state}", (row,)
@@ -120,8 +120,9 @@ def _of_shard(
                 yield f"season {season}: {error}", (row,)
 
 
-def _places(path: Place, array: StoredArray, size: int | None) -> list[tuple[int, int] | None]:
+def _index(path: Place, array: ShardArray, size: int | None) -> npt.NDArray[np.uint64] | None:
+    """The index of a shard; None without a file."""
     if size is None:
-        return [None] * array.chunks_per_shard
+        return None
     tail = index_bytes(array.chunks_per_shard)
-    return shard_places(read_range(path, max(0, size - tail), tail), array.chunks_per_shard, size)
+    return shard_index(read_range(path, max(0, size - tail), tail), array.chunks_per_shard, size)

@@ -107,10 +107,12 @@ def encode_shard(chunks: Sequence[bytes | None]) -> bytes:
 def split_shard(data: bytes, n_chunks: int) -> list[bytes | None]:
     """The encoded chunks of a shard, ``None`` where absent.
 
-    Raises :class:`StoreError` when the index is damaged or points beyond the shard.
+    Raises :class:`StoreError` as :func:`shard_index`; the chunks' own checksums are not looked at.
     """
-    places = shard_places(data[-index_bytes(n_chunks) :], n_chunks, len(data))
-    return [None if place is None else data[place[0] : place[0] + place[1]] for place in places]
+    data_bytes = max(0, len(data) - index_bytes(n_chunks))
+    index = shard_index(data[data_bytes:], n_chunks, len(data))
+    places = (chunk_place(index, number) for number in range(n_chunks))
+    return [None if place is None else data[place[0] : sum(place)] for place in places]
 
 
 def index_bytes(n_chunks: int) -> int:
@@ -118,24 +120,51 @@ def index_bytes(n_chunks: int) -> int:
     return n_chunks * _INDEX_ENTRY_BYTES + CRC_BYTES
 
 
-def shard_places(tail: bytes, n_chunks: int, shard_bytes: int) -> list[tuple[int, int] | None]:
-    """(offset, size) of each chunk of a shard, ``None`` where absent, by its last :func:`index_bytes`.
+def shard_index(
+    tail: bytes, n_chunks: int, shard_bytes: int, longest: int = ABSENT
+) -> npt.NDArray[np.uint64]:
+    """Offset and size of each chunk of a shard, ``(n_chunks, 2)`` uint64, all ones where absent.
 
-    Raises :class:`StoreError` when the index is damaged or points beyond the shard, or at more than it has.
+    ``tail`` are the shard's last :func:`index_bytes`. Raises :class:`StoreError` when they are not so many,
+    when their checksum does not match, when a chunk lies beyond the data or is longer than ``longest``, and
+    when all together are longer than the data.
+    In arrays and not chunk by chunk: where not all indices can be kept, a reader parses one for nearly every
+    patch.
     """
-    end = shard_bytes - index_bytes(n_chunks)
-    if end < 0 or len(tail) != index_bytes(n_chunks):
+    data_bytes = shard_bytes - index_bytes(n_chunks)
+    if data_bytes < 0 or len(tail) != index_bytes(n_chunks):
         raise StoreError(f"{shard_bytes} bytes are too few for the index of {n_chunks} chunks")
     try:
         index = np.frombuffer(without_crc(tail), dtype="<u8").reshape(n_chunks, 2)
     except StoreError as error:
         raise StoreError(f"shard index: {error}") from error
-    places = [None if o == s == ABSENT else (o, s) for o, s in index.tolist()]
-    for offset, size in filter(None, places):
-        if offset + size > end:
-            raise StoreError(
-                f"shard index: bytes {offset} to {offset + size} lie beyond the data ({end} bytes)"
-            )
-    if (total := sum(place[1] for place in places if place)) > end:
-        raise StoreError(f"shard index: chunks of {total} bytes in {end} bytes of data")
-    return places
+    offset, size = index[:, 0], index[:, 1]
+    present = (offset != ABSENT) | (size != ABSENT)
+    # Unsigned: for a size beyond the data the difference has no meaning, and the size itself tells.
+    beyond = present & ((size > min(data_bytes, longest)) | (offset > data_bytes - size))
+    if beyond.any():
+        at = int(beyond.argmax())
+        raise StoreError(
+            f"shard index: the {size[at]} bytes of chunk {at} from {offset[at]} lie beyond the {data_bytes} "
+            f"bytes of data{'' if longest == ABSENT else f', or are more than {longest}'}"
+        )
+    if (total := int(size.sum(where=present))) > data_bytes:
+        raise StoreError(f"shard index: chunks of {total} bytes in {data_bytes} bytes of data")
+    return index.astype(np.uint64)
+
+
+def chunk_place(index: npt.NDArray[np.uint64], number: int) -> tuple[int, int] | None:
+    """(offset, size) of a chunk by its shard's :func:`shard_index`; None where it is absent."""
+    offset, size = index[number].tolist()
+    return None if size == ABSENT else (offset, size)
+
+
+def is_whole(chunk: bytes | None) -> bool:
+    """Whether there is a chunk and its checksum matches."""
+    if chunk is None:
+        return False
+    try:
+        without_crc(chunk)
+    except StoreError:
+        return False
+    return True

@@ -44,9 +44,9 @@ def native(dataset: xr.Dataset, location_id: str, season: str, pixel_m: int) -> 
     :func:`cube`. Raises ``ValueError`` also for a resolution without bands, and at 60 m for a season
     without a patch, whose window lies nowhere.
     """
-    if f"r{pixel_m}" not in dataset:
+    if pixel_m not in RESOLUTIONS_M or f"r{pixel_m}" not in dataset:
         there = ", ".join(str(p) for p in RESOLUTIONS_M if f"r{p}" in dataset)
-        raise ValueError(f"pixel_m must be one of {there}, got {pixel_m}")
+        raise ValueError(f"pixel_m must be one of {there}, got {pixel_m!r}")
     here = _at(dataset, location_id, season)
     bands = here[f"band_{pixel_m}m"].to_numpy().tolist()
     west, north = _corner(here, pixel_m)
@@ -97,6 +97,8 @@ def _wanted(dataset: xr.Dataset, bands: Sequence[str] | None) -> tuple[str, ...]
 
 def _at(dataset: xr.Dataset, location_id: str, season: str) -> xr.Dataset:
     for kind, label in (("location", location_id), ("season", season)):
+        if isinstance(label, xr.DataArray):
+            raise TypeError(f"{kind} must be a label, got a DataArray: add .item()")
         if label not in dataset.indexes[kind]:
             refuse_unknown(kind, [label], dataset[kind].to_numpy())
     return dataset.sel(location=location_id, season=season)
@@ -140,7 +142,8 @@ def _repeated(pixels: xr.DataArray, times: int) -> xr.DataArray:
 def _plain(pixels: xr.DataArray) -> xr.DataArray:
     """Without coordinates and attributes, its dimensions ``(band, y, x)`` or ``(y, x)``."""
     names = {dim: str(dim).partition("_")[0] for dim in pixels.dims}
-    return pixels.reset_coords(drop=True).drop_vars(list(pixels.coords), errors="ignore").rename(names)
+    bare = pixels.reset_coords(drop=True).drop_vars(list(pixels.coords), errors="ignore")
+    return bare.rename(names).drop_attrs()
 
 
 def _corner(here: xr.Dataset, pixel_m: int) -> tuple[float, float]:

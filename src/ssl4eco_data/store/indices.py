@@ -53,9 +53,11 @@ def masks(classes: xr.DataArray | xr.Dataset) -> xr.Dataset:
 
     ``classes`` is the scene classification (SCL), or a dataset with it as ``scl``. Clear is dark ground,
     vegetation, bare, water and unclassified; cloud has cirrus with it; missing has saturated pixels and
-    classes that the Sentinel-2 definition does not know.
+    classes that the Sentinel-2 definition does not know. Raises ``ValueError`` for reflectances.
     """
     scl = classes["scl"] if isinstance(classes, xr.Dataset) else classes
+    if any(str(dim).startswith("band") for dim in scl.dims):
+        raise ValueError("masks are made of the scene classification (scene_classes), got an array of bands")
     found = {name: scl.isin(values).assign_attrs(_grid_mapping(scl)) for name, values in MASKS.items()}
     known = [value for values in MASKS.values() for value in values]
     return xr.Dataset({**found, "missing": (~scl.isin(known)).assign_attrs(_grid_mapping(scl))})

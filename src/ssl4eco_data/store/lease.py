@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.objects import ConflictError, ObjectPath, Status
+from ssl4eco_data.store.object_client import ConflictError, Status
+from ssl4eco_data.store.objects import ObjectPath
 
 LEASE = "lease.json"
 PATIENCE_S = 60.0
@@ -114,9 +115,19 @@ class _Renewing:
             self._status = self._place.put_if(note.encode(), self._status)
             self._note = note
         except ConflictError:
-            self._lost = True
+            self._look_again(note)
         except StoreError:
             return  # the store may answer the next time; until the patience is over nobody takes it
+
+    def _look_again(self, note: _Note) -> None:
+        """After a write that met another lease: our own one, where only the answer to a write was lost."""
+        try:
+            ours = _ours(self._place, self._note.token)
+        except StoreError:
+            return
+        self._lost = ours is None
+        if ours is not None:
+            self._status, self._note = ours, note
 
 
 def _taken(place: ObjectPath, note: _Note, patience_s: float) -> Status:
@@ -129,6 +140,8 @@ def _taken(place: ObjectPath, note: _Note, patience_s: float) -> Status:
     try:
         return place.put_if(note.encode(), status)
     except ConflictError:
+        if (ours := _ours(place, note.token)) is not None:
+            return ours
         found = _read(place)
         raise HeldError(_held(place, found.holder if found else "somebody")) from None
 
@@ -160,6 +173,16 @@ def _read(place: ObjectPath) -> _Note | None:
         return _Note(token=str(found["token"]), holder=str(found["holder"]), beat=int(found["beat"]))
     except (FileNotFoundError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _ours(place: ObjectPath, token: str) -> Status | None:
+    """What is there now, where it is the lease of this token; None where it is not.
+
+    A client that got no answer writes again, and is then refused because of its own first write. The lease is
+    read after its status: whoever replaces it in between is seen.
+    """
+    status, found = _status(place), _read(place)
+    return status if found is not None and found.token == token else None
 
 
 def _who() -> str:

@@ -16,6 +16,8 @@ from ssl4eco_data.store.objects import Place
 
 FORMAT_VERSION = 1
 """Version of the dataset format; readers refuse a newer one."""
+VERSION_KEY = "ssl4eco_format_version"
+"""Attribute of a group that says so; it is written last, so a group without it is not finished."""
 DOCUMENT = "zarr.json"
 
 
@@ -119,3 +121,20 @@ def read_document(path: Place) -> dict[str, Any]:
 
 def _json_number(value: float | bool) -> Any:
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
+
+
+def finished_attributes(place: Place, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of the group at ``place``, whose ``zarr.json`` is ``document``.
+
+    Raises :class:`StoreError` with the way out when the group is not finished, or has a newer format.
+    """
+    attributes = document.get("attributes")
+    version = attributes.get(VERSION_KEY) if isinstance(attributes, dict) else None
+    if not isinstance(attributes, dict) or not isinstance(version, int):
+        raise StoreError(f"{place} is not finished: run the build again to its end")
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{place} has format version {version}, this program reads up to {FORMAT_VERSION}: "
+            "update ssl4eco-data"
+        )
+    return attributes

@@ -7,33 +7,20 @@ and endpoints come from the environment (``AWS_*``, ``GOOGLE_*``, ``AZURE_*``), 
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias
+from urllib.parse import quote, urlsplit
 
-from ssl4eco_data.errors import ConfigError, StoreError
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+from ssl4eco_data.errors import ConfigError
+from ssl4eco_data.imports import need_for_analysis
+from ssl4eco_data.redaction import redacted
+from ssl4eco_data.store.object_client import Status, client_of, errors_named, status_of
 
 SCHEMES = ("s3", "gs", "az", "memory")
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What ``os.stat_result`` says of a file, of an object: bytes, and when it was written."""
-
-    st_size: int
-    st_mtime_ns: int
-    e_tag: str | None = None
-    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +92,8 @@ class ObjectPath:
 
     def read_bytes(self) -> bytes:
         """All bytes."""
-        with _named(self):
-            return bytes(_store(self.bucket).get(self.key).bytes())
+        with errors_named(self):
+            return bytes(client_of(self.bucket).get(self.key).bytes())
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """All bytes as text."""
@@ -114,19 +101,19 @@ class ObjectPath:
 
     def read_range(self, start: int, count: int) -> bytes:
         """``count`` bytes from ``start``; fewer where the object ends."""
-        with _named(self):
-            return bytes(_store(self.bucket).get_range(self.key, start=start, length=count))
+        with errors_named(self):
+            return bytes(client_of(self.bucket).get_range(self.key, start=start, length=count))
 
     def read_end(self, count: int) -> tuple[bytes, int]:
         """(the last ``count`` bytes, or all where there are fewer; bytes of the whole object)."""
-        with _named(self):
-            found = _store(self.bucket).get(self.key, options={"range": {"suffix": count}})
+        with errors_named(self):
+            found = client_of(self.bucket).get(self.key, options={"range": {"suffix": count}})
             return bytes(found.bytes()), int(found.meta["size"])
 
     def put(self, data: bytes) -> None:
         """One PUT, whoever holds a lease."""
-        with _named(self):
-            _store(self.bucket).put(self.key, data)
+        with errors_named(self):
+            client_of(self.bucket).put(self.key, data)
 
     def put_if(self, data: bytes, there: Status | None) -> Status:
         """One PUT where the object is still as it was: ``there``, or absent (None); what is there now.
@@ -137,27 +124,27 @@ class ObjectPath:
         if there is not None:
             known = {"e_tag": there.e_tag, "version": there.version}
             mode = {name: value for name, value in known.items() if value is not None}
-        with _named(self):
-            answer = _store(self.bucket).put(self.key, data, mode=mode)
+        with errors_named(self):
+            answer = client_of(self.bucket).put(self.key, data, mode=mode)
         return Status(len(data), 0, answer.get("e_tag"), answer.get("version"))
 
     def copy_to(self, to: ObjectPath) -> None:
         """Make a copy in the same bucket; the bytes do not leave the store."""
-        with _named(self):
-            _store(self.bucket).copy(self.key, to.key)
+        with errors_named(self):
+            client_of(self.bucket).copy(self.key, to.key)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the object."""
         if not missing_ok and not self.is_file():
             raise FileNotFoundError(f"there is no {self}")
-        with _named(self):
-            _store(self.bucket).delete(self.key)
+        with errors_named(self):
+            client_of(self.bucket).delete(self.key)
 
     def stat(self) -> Status:
         """Size, time and ETag."""
-        with _named(self):
-            found = _store(self.bucket).head(self.key)
-        return _status(found)
+        with errors_named(self):
+            found = client_of(self.bucket).head(self.key)
+        return status_of(found)
 
     def is_file(self) -> bool:
         """Whether there is such an object."""
@@ -180,8 +167,8 @@ class ObjectPath:
 
     def glob(self, pattern: str) -> Iterator[ObjectPath]:
         """What lies directly below and has a name like ``pattern``, objects and prefixes, by name."""
-        with _named(self):
-            found = _store(self.bucket).list_with_delimiter(self.key or None)
+        with errors_named(self):
+            found = client_of(self.bucket).list_with_delimiter(self.key or None)
         keys = [*found["common_prefixes"], *(each["path"] for each in found["objects"])]
         names = {posixpath.basename(key.rstrip("/")) for key in keys}
         return (self / name for name in sorted(names) if fnmatchcase(name, pattern))
@@ -196,18 +183,14 @@ class ObjectPath:
 
     def sizes(self) -> Iterator[tuple[ObjectPath, int]]:
         """Every object below with its bytes, as the store lists them."""
-        with _named(self):
-            for page in _store(self.bucket).list(prefix=self.key or None):
+        with errors_named(self):
+            for page in client_of(self.bucket).list(prefix=self.key or None):
                 for found in page:
                     if found["path"].startswith(self._prefix):
                         yield replace(self, key=found["path"]), int(found["size"])
 
     def _below(self) -> Iterator[ObjectPath]:
         return (place for place, _ in self.sizes())
-
-
-class ConflictError(StoreError):
-    """A conditional write found another object than it expected."""
 
 
 Place: TypeAlias = Path | ObjectPath
@@ -222,50 +205,32 @@ def is_object(address: str) -> bool:
 def place_of(address: str | Path | ObjectPath) -> Place:
     """The place at an address: a path, or ``s3://``, ``gs://``, ``az://``, ``memory://`` and a bucket.
 
-    Raises :class:`~ssl4eco_data.errors.ConfigError` for an address without a bucket.
+    Raises :class:`~ssl4eco_data.errors.ConfigError` for an address without a bucket or of another scheme,
+    :class:`~ssl4eco_data.errors.MissingPackageError` for one where obstore is not installed.
     """
     if not isinstance(address, str):
         return address
     if not is_object(address):
-        return Path(address.removeprefix("file://"))
+        return _path(address)
     parts = urlsplit(address)
-    if not parts.netloc or parts.query or "@" in parts.netloc:
+    key = parts.path.strip("/")
+    unclear = "?" in address or "#" in address or bool({"", ".", ".."} & set(key.split("/")) if key else ())
+    if not parts.netloc or unclear or "@" in parts.netloc:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         raise ConfigError(
-            f"{shown} must be {parts.scheme}://BUCKET/KEY; credentials belong in the environment"
+            f"{shown} must be {parts.scheme}://BUCKET/KEY without ?, #, // and ..; credentials belong in the "
+            "environment"
         )
-    return ObjectPath(f"{parts.scheme}://{parts.netloc}", parts.path.strip("/"))
+    need_for_analysis("obstore", f"an address of {parts.scheme}://")
+    return ObjectPath(f"{parts.scheme}://{parts.netloc}", key)
 
 
-_FORKED: set[int] = set()
-"""This process, where it was forked from one that had asked a store: the threads that ask are not in it."""
-
-
-def _note_fork() -> None:
-    if _client.cache_info().currsize:
-        _FORKED.add(os.getpid())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def _store(bucket: str) -> ObjectStore:
-    """The client of a bucket. StoreError where it would wait for ever."""
-    if os.getpid() in _FORKED:
-        raise StoreError(
-            f"{bucket} cannot be asked by a process that was forked from one that had asked it: start "
-            "workers by the method 'spawn' or 'forkserver', or use threads"
-        )
-    return _client(bucket)
-
-
-@lru_cache(maxsize=16)
-def _client(bucket: str) -> ObjectStore:
-    """The client of a bucket; one per process, since memory is what its own process wrote."""
-    from obstore.store import MemoryStore, from_url
-
-    return MemoryStore() if bucket.startswith("memory://") else from_url(bucket)
+def _path(address: str) -> Path:
+    address = address.removeprefix("file://")
+    if "://" in address:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES if scheme != "memory")
+        raise ConfigError(f"{redacted(address)} must be a folder, or begin with one of {known}")
+    return Path(address)
 
 
 def zarr_store(place: Place) -> Any:
@@ -278,36 +243,8 @@ def zarr_store(place: Place) -> Any:
     from zarr.storage import ObjectStore as ZarrStore
 
     if not place.bucket.startswith("memory://"):
-        return ZarrStore(from_url(str(place)), read_only=True)
+        # An address is decoded there, a key is not: % and # would lead elsewhere.
+        return ZarrStore(from_url(f"{place.bucket}/{quote(place.key)}"), read_only=True)
     buffer = default_buffer_prototype().buffer
     found = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*")}
     return MemoryStore({name: buffer.from_bytes(data) for name, data in found.items()}, read_only=True)
-
-
-def _status(found: Any) -> Status:
-    written_ns = int(found["last_modified"].timestamp() * 1e9)
-    return Status(int(found["size"]), written_ns, found.get("e_tag"), found.get("version"))
-
-
-@contextmanager
-def _named(place: ObjectPath) -> Iterator[None]:
-    """What obstore raises, as errors of ours that name the object."""
-    from obstore import exceptions
-
-    try:
-        yield
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {place}") from None
-    except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
-        raise ConflictError(f"{place} was written by somebody else meanwhile") from error
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise StoreError(
-            f"{place}: access denied; look at the credentials in the environment and at the bucket's rules"
-        ) from error
-    except exceptions.BaseError as error:
-        raise StoreError(f"{place}: {_first_line(error)}; run the same command again") from error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +12,10 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.objects import Place
 from ssl4eco_data.store.shards import ShardReader
+from ssl4eco_data.types import BoolArray
 
 Pixels = npt.NDArray[Any]
 Part = Any
@@ -54,16 +57,43 @@ class PatchPixels(BackendArray):
         return found.squeeze(axis=alone)
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenPatches:
+    """Reads the patches that ``chosen`` ``(location, season)`` says are there, and no others.
+
+    A shard that was lost reads like one without patches: only what was chosen tells them apart.
+    """
+
+    group: Place
+    reader: ShardReader
+    chosen: BoolArray
+
+    def read_into(self, row: int, season: int, out: dict[str, Pixels]) -> bool:
+        """As the reader; :class:`~ssl4eco_data.errors.StoreError` where a patch is lost, or not chosen."""
+        there = self.reader.read_into(row, season, out)
+        if there != self.chosen[row, season]:
+            state = "there though no scene was chosen" if there else "lost"
+            raise StoreError(
+                f"{self.group}: {', '.join(out)}, location row {row}, season {self.reader.seasons[season]}: "
+                f"the patch is {state}; run ssl4eco check on the dataset"
+            )
+        return there
+
+
 def lazy_patches(
-    group: Place, name: str, dims: tuple[Hashable, ...], attributes: dict[str, Any]
+    group: Place, name: str, dims: tuple[Hashable, ...], attributes: dict[str, Any], chosen: BoolArray
 ) -> xr.Variable:
     """An array of patches of a ``patches.zarr`` as a variable; no pixel is read before it is asked for.
 
-    Reads raise :class:`~ssl4eco_data.errors.StoreError` where a patch is damaged.
+    Reads raise :class:`~ssl4eco_data.errors.StoreError` where a patch is damaged, or there against what is
+    ``chosen`` ``(location, season)``; ``ValueError`` where that has another shape than the array.
     """
     reader = ShardReader(group, [name])
     array = reader.arrays[name]
-    pixels = PatchPixels(reader, name, array.shape, array.dtype.newbyteorder("="))
+    if chosen.shape != reader.shape:
+        raise ValueError(f"scene_id has shape {chosen.shape} and {name} {reader.shape}")
+    patches = ChosenPatches(group, reader, chosen)
+    pixels = PatchPixels(patches, name, array.shape, array.dtype.newbyteorder("="))
     return xr.Variable(dims, indexing.LazilyIndexedArray(pixels), attributes)
 
 

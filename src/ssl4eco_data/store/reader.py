@@ -8,12 +8,13 @@ import numpy as np
 import xarray as xr
 
 from ssl4eco_data.errors import StoreError
+from ssl4eco_data.imports import need_for_analysis
 from ssl4eco_data.store.arrays import decode
 from ssl4eco_data.store.objects import Place, zarr_store
 from ssl4eco_data.store.pixels import lazy_patches
-from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
+from ssl4eco_data.store.schema import ARRAYS, GROUP
+from ssl4eco_data.store.shard_array import patches_store
 from ssl4eco_data.store.supported import refuse_unreadable
-from ssl4eco_data.store.versions import dataset_place
 
 
 def open_dataset(root: str | Place, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
@@ -25,9 +26,12 @@ def open_dataset(root: str | Place, *, chunks: Mapping[str, int] | None = None) 
     location ids. With ``chunks`` (needs dask) the arrays are dask arrays: ``{}`` makes each patch a chunk,
     ``{"location": 64}`` puts 64 locations into one. Raises
     :class:`~ssl4eco_data.errors.StoreError` when there is no closed dataset, a newer format or an unknown
-    codec; ``ValueError`` for chunks along a dimension that is not there.
+    codec; ``ValueError`` for chunks that are no mapping of known dimensions to lengths;
+    :class:`~ssl4eco_data.errors.MissingPackageError` for chunks without dask, an address without obstore.
     """
-    place = _patches(root)
+    if chunks is not None:
+        need_for_analysis("dask", "open_dataset with chunks")
+    place = patches_store(root)
     refuse_unreadable(place)
     try:
         dataset, lazy = _opened(place)
@@ -41,7 +45,10 @@ def open_dataset(root: str | Place, *, chunks: Mapping[str, int] | None = None) 
 def _opened(place: Place) -> tuple[xr.Dataset, list[str]]:
     """(the dataset, the names of its arrays of patches); raises whatever damaged metadata lead to."""
     dataset = decode(xr.open_zarr(zarr_store(place), group=GROUP, chunks=None, consolidated=True))
-    lazy = {n: lazy_patches(place, n, dataset[n].dims, dataset[n].attrs) for n in ARRAYS if n in dataset}
+    chosen = np.asarray(dataset["scene_id"].to_numpy() != "", dtype=np.bool_)
+    lazy = {
+        n: lazy_patches(place, n, dataset[n].dims, dataset[n].attrs, chosen) for n in ARRAYS if n in dataset
+    }
     located = dataset.assign(lazy).assign_coords(location=("location", dataset["location_id"].to_numpy()))
     return located, list(lazy)
 
@@ -75,6 +82,9 @@ def describe_dataset(root: str | Place) -> Iterator[tuple[str, str]]:
 
 
 def _chunked(dataset: xr.Dataset, names: Sequence[str], chunks: Mapping[str, int]) -> xr.Dataset:
+    lengths = chunks.values() if isinstance(chunks, Mapping) else [0]
+    if not all(isinstance(n, int) and (n > 0 or n == -1) for n in lengths):
+        raise ValueError(f'chunks must be lengths by dimension, such as {{"location": 64}}, got {chunks!r}')
     known = {str(dim) for name in names for dim in dataset[name].dims}
     if unknown := [dim for dim in chunks if dim not in known]:
         raise ValueError(f"chunks must be along {', '.join(sorted(known))}, got {unknown[0]!r}")
@@ -85,8 +95,3 @@ def _chunked(dataset: xr.Dataset, names: Sequence[str], chunks: Mapping[str, int
             for name in names
         }
     )
-
-
-def _patches(root: str | Place) -> Place:
-    place = dataset_place(root)
-    return place if place.suffix == ".zarr" else place / PATCHES

@@ -23,6 +23,8 @@ ARRAYS = ("r10", "r20", "r60", "scl")
 SCALE = 10_000
 LICENSE = "https://sentinel.esa.int/documents/247904/690755/Sentinel_Data_Legal_Notice"
 ATTRIBUTION = "Contains modified Copernicus Sentinel data"
+SIMULATED_LICENSE = "none: simulated data"
+SIMULATED_ATTRIBUTION = "Simulated imagery and vegetation series: no satellite data"
 
 
 class StoreParameters(Parameters):
@@ -53,7 +55,8 @@ class Layout:
     """How the patches of a dataset are laid out; it depends on the number of locations and parameters alone.
 
     ``seasons`` are the labels along the season axis, ``size_m`` the side of a patch, ``bands`` the
-    reflectance bands that are kept (the scene classification always is), in any order.
+    reflectance bands that are kept (the scene classification always is), in any order. ``simulated`` imagery
+    says so in the attributes and owes nothing to anyone.
     """
 
     n_locations: int
@@ -61,6 +64,7 @@ class Layout:
     size_m: float
     bands: tuple[str, ...]
     title: str = "SSL4Eco"
+    simulated: bool = False
     parameters: StoreParameters = field(default_factory=StoreParameters)
 
     def __post_init__(self) -> None:
@@ -94,9 +98,10 @@ class Layout:
             "title": self.title,
             "seasons": list(self.seasons),
             "size_m": self.size_m,
-            "source": "Sentinel-2 MSI Level-2A, native resolution and UTM zone, not resampled",
-            "license": LICENSE,
-            "attribution": ATTRIBUTION,
+            "source": f"{'simulated ' * self.simulated}Sentinel-2 MSI Level-2A, native resolution and UTM "
+            "zone, not resampled",
+            "license": SIMULATED_LICENSE if self.simulated else LICENSE,
+            "attribution": SIMULATED_ATTRIBUTION if self.simulated else ATTRIBUTION,
         }
 
     @property

@@ -52,6 +52,8 @@ def select(
 
 def in_box(lon_deg: npt.NDArray[np.float64], lat_deg: npt.NDArray[np.float64], box: Box) -> BoolArray:
     """Whether points lie in the box or on its edge. Raises ``ValueError`` for a box that is none."""
+    if isinstance(box, str) or len(box) != 4:
+        raise ValueError(f"box must be (west, south, east, north) in degrees, got {box!r}")
     west, south, east, north = box
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
         raise ValueError(

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.codec import ABSENT, index_bytes, without_crc
+from ssl4eco_data.store.codec import chunk_place, index_bytes, shard_index
+from ssl4eco_data.store.metadata import DOCUMENT
 from ssl4eco_data.store.objects import ObjectPath
 
 Bytes = npt.NDArray[np.uint8]
@@ -119,9 +120,10 @@ class FileChunks:
         if found is None or found[0] != file.identity:
             found = file.identity, self._index(file, n_chunks, len(scratch))
             self._indices.keep(key, found)
-        offset, size = found[1][number].tolist()
-        if size == ABSENT:
+        place = chunk_place(found[1], number)
+        if place is None:
             return None
+        offset, size = place
         data = scratch[:size]
         if read_at(file, data, offset) != size:
             raise StoreError(f"the file ends within the chunk's {size} bytes from {offset}")
@@ -148,11 +150,9 @@ class FileChunks:
 
     def _index(self, file: OpenFile, n_chunks: int, longest: int) -> npt.NDArray[np.uint64]:
         count = index_bytes(n_chunks)
-        if file.size < count:
-            raise StoreError(f"{file.size} bytes are too few for the index of {n_chunks} chunks")
         tail = np.empty(count, dtype=np.uint8)
-        read = read_at(file, tail, file.size - count)
-        return parse_index(tail[:read].tobytes(), n_chunks, file.size - count, longest)
+        read = read_at(file, tail, max(0, file.size - count))
+        return shard_index(tail[:read].tobytes(), n_chunks, file.size, longest)
 
 
 class ObjectChunks:
@@ -170,11 +170,14 @@ class ObjectChunks:
             try:
                 index = self._index(path, n_chunks, len(scratch))
             except FileNotFoundError:
+                if not (self._group / key.partition("/")[0] / DOCUMENT).is_file():
+                    raise StoreError(f"{self._group} is gone; check the address") from None
                 return None
             self._indices.keep(key, index)
-        offset, size = index[number].tolist()
-        if size == ABSENT:
+        place = chunk_place(index, number)
+        if place is None:
             return None
+        offset, size = place
         try:
             data = path.read_range(offset, size)
         except FileNotFoundError:
@@ -188,32 +191,5 @@ class ObjectChunks:
         self._indices.forget(key)
 
     def _index(self, path: ObjectPath, n_chunks: int, longest: int) -> npt.NDArray[np.uint64]:
-        count = index_bytes(n_chunks)
-        tail, size = path.read_end(count)
-        if len(tail) < count:
-            raise StoreError(f"{size} bytes are too few for the index of {n_chunks} chunks")
-        return parse_index(tail, n_chunks, size - count, longest)
-
-
-def parse_index(tail: bytes, n_chunks: int, data_bytes: int, longest: int) -> npt.NDArray[np.uint64]:
-    """Offset and size of each chunk, ``(n_chunks, 2)`` uint64, all ones where absent.
-
-    Raises :class:`StoreError` when the checksum does not match, or a chunk lies beyond the ``data_bytes`` or
-    is longer than ``longest``. As :func:`~ssl4eco_data.store.codec.shard_places` but ten times as fast: where
-    not all indices can be kept, one is read for nearly every patch.
-    """
-    try:
-        index = np.frombuffer(without_crc(tail), dtype="<u8").reshape(n_chunks, 2)
-    except (StoreError, ValueError) as error:
-        raise StoreError(f"shard index: {error}") from error
-    offset, size = index[:, 0], index[:, 1]
-    absent = (offset == ABSENT) & (size == ABSENT)
-    beyond = ~absent & (
-        (size > min(data_bytes, longest)) | (offset > data_bytes) | (offset > data_bytes - size)
-    )
-    if beyond.any():
-        at = int(beyond.argmax())
-        raise StoreError(
-            f"shard index: chunk {at} has {size[at]} bytes from {offset[at]}, of {data_bytes} bytes of chunks"
-        )
-    return index.astype(np.uint64)
+        tail, size = path.read_end(index_bytes(n_chunks))
+        return shard_index(tail, n_chunks, size, longest)

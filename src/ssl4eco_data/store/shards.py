@@ -21,8 +21,13 @@ from numcodecs import blosc
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.codec import CRC_BYTES
 from ssl4eco_data.store.objects import ObjectPath, Place
-from ssl4eco_data.store.schema import ARRAYS
-from ssl4eco_data.store.shard_array import ShardArray, group_attributes, patches_group, read_shard_array
+from ssl4eco_data.store.shard_array import (
+    ShardArray,
+    arrays_in,
+    group_attributes,
+    patches_group,
+    read_shard_array,
+)
 from ssl4eco_data.store.shard_source import Bytes, ChunkSource, FileChunks, ObjectChunks
 
 Pixels = npt.NDArray[Any]
@@ -57,7 +62,7 @@ class ShardReader:
         self._limits = max_files, max_indices
         self.verify = verify or isinstance(self._group, ObjectPath)
         group_attributes(self._group)
-        known = {n: read_shard_array(self._group, n) for n in names or _arrays_in(self._group)}
+        known = {n: read_shard_array(self._group, n) for n in names or arrays_in(self._group)}
         _refuse_uneven(self._group, known)
         self.picks = {name: _picked(array, bands) for name, array in known.items()}
         if bands is not None:
@@ -103,7 +108,11 @@ class ShardReader:
 
         As :meth:`read_into`, ``threads`` patches at a time; all have ended when it returns or raises.
         """
-        wanted = np.asarray(places).reshape(-1, 2)
+        wanted = np.asarray(places)
+        if wanted.size == 0:
+            wanted = wanted.reshape(0, 2)
+        if wanted.ndim != 2 or wanted.shape[1] != 2:
+            raise ValueError(f"places must be (n, 2), a row and a season each, got shape {wanted.shape}")
         self._refuse_places(wanted)
         self._refuse_buffers(out, (len(wanted),))
         if threads < 1:
@@ -149,7 +158,11 @@ class ShardReader:
                 return True
             plain = scratch.plain(array)
             _unpack(data, plain, self.verify)
-            np.copyto(out, plain if pick is None else plain[pick])
+            if pick is None:
+                np.copyto(out, plain)
+            else:
+                for band, place in zip(out, pick, strict=True):  # one copy; plain[pick] would make two
+                    band[...] = plain[place]
         except StoreError as error:
             opened.forget(key)
             raise self._damaged(array, row, season, str(error)) from error
@@ -260,10 +273,6 @@ def _unpack(data: Bytes, out: Pixels, verify: bool) -> None:
         blosc.decompress(packed, out)
     except (RuntimeError, ValueError) as error:
         raise StoreError(f"the chunk cannot be unpacked: {error}") from error
-
-
-def _arrays_in(group: Place) -> list[str]:
-    return [name for name in ARRAYS if (group / name).is_dir()]
 
 
 def _picked(array: ShardArray, bands: Sequence[str] | None) -> list[int] | None:

@@ -12,11 +12,13 @@ from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.codec import decode_chunk
 from ssl4eco_data.store.metadata import DOCUMENT, read_document
 from ssl4eco_data.store.objects import Place
-from ssl4eco_data.store.shard_array import MAX_CHUNK_BYTES, group_attributes, patches_group
+from ssl4eco_data.store.shard_array import group_attributes, patches_group
 
 _TEXT, _LABELS, _MILLISECONDS = "text", "labels", "milliseconds since 1970-01-01"
 _DTYPES = ("bool", "float32", "float64", *(f"{kind}{n}" for kind in ("int", "uint") for n in (8, 16, 32, 64)))
 _CODECS = ["bytes", "blosc", "crc32c"]
+_MAX_CHUNK_BYTES = 2**31 - 1
+"""Blosc takes no larger chunk."""
 
 
 def read_small_arrays(root: str | Place, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -56,7 +58,7 @@ def _form(document: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if document["data_type"] not in _DTYPES:
         raise ValueError(f"data_type {document['data_type']!r}")
     dtype = np.dtype(document["data_type"]).newbyteorder("<")
-    if min((*shape, 0)) < 0 or int(np.prod(shape, dtype=object)) * dtype.itemsize > MAX_CHUNK_BYTES:
+    if min((*shape, 0)) < 0 or int(np.prod(shape, dtype=object)) * dtype.itemsize > _MAX_CHUNK_BYTES:
         raise ValueError(f"shape {shape}")
     return shape, dtype
 

@@ -10,11 +10,10 @@ from zarr.errors import UnknownCodecError
 from zarr.registry import get_codec_class
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.metadata import DOCUMENT, FORMAT_VERSION, read_document
+from ssl4eco_data.store.metadata import DOCUMENT, finished_attributes, read_document
 from ssl4eco_data.store.objects import Place
 from ssl4eco_data.store.schema import ARRAYS, GROUP
 
-VERSION_KEY = "ssl4eco_format_version"
 MAX_SMALL_VALUES = 2**30
 """More than any array that is read at once has, text by its bytes."""
 
@@ -26,7 +25,7 @@ def refuse_unreadable(place: Place) -> None:
     version is newer than this program's, or when an array needs a codec that is not installed.
     """
     for document in (_document(place, place / DOCUMENT), _document(place, place / GROUP / DOCUMENT)):
-        refuse_newer(place, document)
+        finished_attributes(place, document)
         arrays = _mapping(_mapping(document, "consolidated_metadata"), "metadata")
         for name in sorted(arrays):
             array = _mapping(arrays, name)
@@ -49,18 +48,6 @@ def _refuse_huge(array: Mapping[str, Any], where: str) -> None:
     sizes = [n for n in shape if isinstance(n, int)] if isinstance(shape, list) else []
     if math.prod(sizes) > MAX_SMALL_VALUES:
         raise StoreError(f"{where} says that it has the shape {sizes}: its metadata are damaged; check it")
-
-
-def refuse_newer(place: Place, document: Mapping[str, Any]) -> None:
-    """Nothing, when a group's metadata names a format version that this program knows."""
-    version = _mapping(document, "attributes").get(VERSION_KEY)
-    if not isinstance(version, int):
-        raise StoreError(f"{place} is not finished: run the build again to its end")
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{place} has format version {version}, this program reads up to {FORMAT_VERSION}: "
-            "update ssl4eco-data"
-        )
 
 
 def codec_names(codecs: Any) -> Iterator[str]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.codec import ChunkCodec, decode_chunk, encode_shard, split_shard
+from ssl4eco_data.store.codec import ChunkCodec, encode_shard, split_shard
 from ssl4eco_data.store.files import TEMPORARY_SUFFIX, FileRecord, clean_temporary, relative_to, write_atomic
 from ssl4eco_data.store.ledger import Ledger, Mark
 from ssl4eco_data.store.metadata import DOCUMENT, to_bytes
 from ssl4eco_data.store.objects import Place
-from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
-from ssl4eco_data.store.shard_array import ShardArray, group_attributes, read_shard_array
+from ssl4eco_data.store.schema import GROUP, PATCHES
+from ssl4eco_data.store.shard_array import ShardArray, arrays_in, group_attributes, read_shard_array
 from ssl4eco_data.store.versions import dataset_place
 
 RECORD = "transcode.json"
@@ -54,7 +54,7 @@ def transcode(
     marks = _marks(source)
     _claim(source, target, codec)
     group = source / PATCHES / GROUP
-    arrays = {name: read_shard_array(group, name) for name in ARRAYS if (group / name).is_dir()}
+    arrays = {name: read_shard_array(group, name) for name in arrays_in(group)}
     done = 0
     with ThreadPoolExecutor(threads) as pool:
         copy = _Copy(source=source, target=target, codec=codec, arrays=arrays, pool=pool)
@@ -185,7 +185,7 @@ def _with_codec_shard(copy: _Copy, array: ShardArray, data: bytes) -> bytes:
     def packed(chunk: bytes | None) -> bytes | None:
         if chunk is None:
             return None
-        return copy.codec.encode(decode_chunk(chunk, array.patch_shape, array.dtype))
+        return copy.codec.encode(array.decode(chunk))
 
     return encode_shard(list(copy.pool.map(packed, split_shard(data, array.chunks_per_shard))))
 

@@ -23,6 +23,7 @@ from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store.files import TEMPORARY_SUFFIX, relative_to, remove, write_atomic
 from ssl4eco_data.store.lease import LEASE, refuse_evicted
 from ssl4eco_data.store.ledger import Ledger
+from ssl4eco_data.store.metadata import DOCUMENT
 from ssl4eco_data.store.objects import ObjectPath, Place, place_of
 from ssl4eco_data.store.version_rules import PruneRule
 from ssl4eco_data.types import Parameters
@@ -224,8 +225,11 @@ def _names(base: Place) -> Iterator[str]:
 
 
 def _belongs(name: str) -> bool:
-    """Whether a file goes into the next version: not leases, half-written files and records of runs."""
-    if name == LEASE or name.endswith(TEMPORARY_SUFFIX):
+    """Whether a file goes into the next version: not leases, half-written files and records of runs.
+
+    Nor the mark that says that a version is complete: it is not until it is closed itself.
+    """
+    if name == LEASE or name.endswith(TEMPORARY_SUFFIX) or name.startswith(f"ledger/{CLOSED}/"):
         return False
     return not name.startswith("runs/") or name.startswith(_KEPT_OF_RUNS)
 
@@ -273,7 +277,8 @@ def _drop(root: Place, version: str) -> None:
     place = version_place(root, version)
     if isinstance(place, ObjectPath):
         Ledger(place).remove(CLOSED, 0)
-        for path in list(place.rglob("*")):
+        # The metadata go first: to a reader a shard that is not there is one without patches.
+        for path in sorted(place.rglob("*"), key=lambda path: (path.name != DOCUMENT, path)):
             remove(path)
         return
     try:
