@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from tests.store.small_dataset import build_small
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "ssl4eco_data"
@@ -57,3 +62,57 @@ def test_heavy_imports_would_be_seen() -> None:
     code = LIST_HEAVY.format(module="ssl4eco_data.pipeline", heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "rasterio" in done.stdout.split()
+
+
+def with_their_own(requirements: list[str]) -> dict[str, Distribution]:
+    """What is installed for these requirements and for what those require, by name."""
+    found: dict[str, Distribution] = {}
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        if wanted.name not in found and (wanted.marker is None or wanted.marker.evaluate({"extra": ""})):
+            found[wanted.name] = distribution(wanted.name)
+            waiting += [Requirement(text) for text in found[wanted.name].requires or ()]
+    return found
+
+
+@pytest.fixture(scope="module")
+def light_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A search path with this package and its base dependencies alone."""
+    folder = tmp_path_factory.mktemp("light")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for installed in with_their_own(project["dependencies"]).values():
+        for top in {file.parts[0] for file in installed.files or ()} - {"..", "bin", "__pycache__"}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(str(installed.locate_file(top)))
+    return os.pathsep.join([str(folder), str(PACKAGE.parent)])
+
+
+ANALYSE = """
+import sys, ssl4eco_data as s4e
+dataset = s4e.open_dataset(sys.argv[1])
+place = dataset["location"].item(0)
+print(s4e.ndvi(s4e.cube(dataset, place, "summer")).shape)
+for address, chunks in ((sys.argv[1], {}), ("s3://bucket/key", None)):
+    try:
+        s4e.open_dataset(address, chunks=chunks)
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_a_light_installation_reads_and_names_the_extra_for_the_rest(light_path: str, tmp_path: Path) -> None:
+    build_small(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", ANALYSE, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": light_path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    way_out = "pip install '.[analysis]' in the checkout"
+    assert done.stdout.splitlines() == [
+        "(16, 16)",
+        f"open_dataset with chunks needs dask: {way_out}",
+        f"an address of s3:// needs obstore: {way_out}",
+    ]
