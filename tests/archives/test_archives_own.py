@@ -28,7 +28,7 @@ from ssl4eco_data import pipeline
 from ssl4eco_data.archives.own import OwnParameters, archive_class, series_by_reading
 from ssl4eco_data.cli import app
 from ssl4eco_data.errors import ConfigError
-from ssl4eco_data.pipeline.stages import open_archive
+from ssl4eco_data.pipeline.archive import open_archive
 from ssl4eco_data.types import Location
 
 HERE = Path(__file__).parent
@@ -227,14 +227,14 @@ def test_dask_workers_import_the_archive(tmp_path: Path, own_text: str, by_stac:
 
 
 def test_a_folder_counts_by_the_names_and_sizes_of_its_files(tmp_path: Path) -> None:
-    from ssl4eco_data.pipeline.stages import _own_content
+    from ssl4eco_data.pipeline.basis import own_content
 
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.tif").write_bytes(b"12")
-    first = _own_content(str(tmp_path))
+    first = own_content(str(tmp_path))
     assert first == [("a/b.tif", 2)]
     (tmp_path / "a" / "b.tif").write_bytes(b"123")
-    assert _own_content(str(tmp_path)) != first
+    assert own_content(str(tmp_path)) != first
 
 
 def test_the_class_may_narrow_what_decides_the_pixels() -> None:

@@ -99,6 +99,7 @@ def test_what_is_due_is_on_it() -> None:
     assert "Copernicus" not in simulated
     assert "2,200 simulated Sentinel-2 patches" in simulated
     assert header(simulated)["license_name"] == "simulated"
+    assert "simulated" in header(simulated)["tags"] and "simulated" not in header(text)["tags"]
 
 
 def test_no_images_and_no_missing_seasons() -> None:

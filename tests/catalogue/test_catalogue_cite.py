@@ -16,12 +16,14 @@ from tests.conftest import ROOT
 from typer.testing import CliRunner
 
 from ssl4eco_data import config as configuration
+from ssl4eco_data import open_dataset
 from ssl4eco_data.catalogue import cite_dataset, describe_citation, references
 from ssl4eco_data.catalogue.citation import citation_of
 from ssl4eco_data.catalogue.references import Reference
 from ssl4eco_data.catalogue.sources import modis_products, sources_of, span
 from ssl4eco_data.cli import app
 from ssl4eco_data.errors import StoreError
+from ssl4eco_data.store import Layout
 
 EARTH_ENGINE = {
     "kind": "earth_engine",
@@ -74,6 +76,21 @@ def test_years_come_from_the_datasets_own_times(built_config: Path) -> None:
     assert citation.simulated
     assert citation.attribution == ("Simulated imagery and vegetation series: no satellite data.",)
     assert list(parsed(citation.bibtex())) == ["plekhanova2025ssl4eco", "ssl4ecodata"]
+
+
+def test_simulated_data_say_so_wherever_their_terms_are_read(built_config: Path) -> None:
+    attributes = open_dataset(built_config.parent / "dataset").attrs
+    collection = json.loads((built_config.parent / "dataset/collection.json").read_text())
+    for text in (
+        attributes["attribution"],
+        attributes["license"],
+        attributes["source"],
+        *collection["keywords"][-1:],
+    ):
+        assert "simulated" in text.lower()
+    assert "Copernicus" not in json.dumps(collection) + str(attributes)
+    real = Layout(n_locations=1, seasons=("spring",), size_m=160.0, bands=("B04",)).attributes()
+    assert "Copernicus" in real["attribution"] and "imulated" not in str(real)
 
 
 def test_a_stac_archive_with_modis_from_planetary_computer() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,17 @@ from tests.store.small_dataset import (
 )
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store import Ledger, Mark, clean_temporary, create, write_coordinates, write_table
+from ssl4eco_data.store import (
+    Ledger,
+    Mark,
+    clean_temporary,
+    create,
+    file_record,
+    write_coordinates,
+    write_table,
+)
+from ssl4eco_data.store.codec import ChunkCodec
+from ssl4eco_data.store.transcode import transcode
 
 LOCATIONS = 8
 BLOCKS = LOCATIONS // PER_SHARD
@@ -44,9 +55,8 @@ def write_on(root: Path, seed: int) -> None:
     clean_temporary(root)
     located, choices = tables(small, biomes=["Mangroves"] * LOCATIONS)
     if not ledger.is_done("layout", 0, "f"):
-        create(root / "patches.zarr", small.layout)
         write_table(root / "locations.parquet", located)
-        ledger.write(Mark(stage="layout", block=0, fingerprint="f"))
+        _mark(root, "layout", "f", create(root / "patches.zarr", small.layout))
     for block in range(BLOCKS):
         if not ledger.is_done("patches", block, str(seed)):
             ledger.remove("patches", block)
@@ -54,14 +64,19 @@ def write_on(root: Path, seed: int) -> None:
             write_small_block(small, block, rows, choices, fingerprint=str(seed))
     if not ledger.is_done("close", 0, str(seed)):
         ledger.remove("close", 0)
-        write_coordinates(
+        files = write_coordinates(
             root / "patches.zarr",
             small.layout,
             locations=located,
             phenology=phenology(small),
             choices=choices,
         )
-        ledger.write(Mark(stage="close", block=0, fingerprint=str(seed)))
+        _mark(root, "close", str(seed), files)
+
+
+def _mark(root: Path, stage: str, fingerprint: str, files: Sequence[Path]) -> None:
+    records = tuple(file_record(root, path) for path in files)
+    Ledger(root).write(Mark(stage=stage, block=0, fingerprint=fingerprint, files=records))
 
 
 def write_with_limit(root: Path, seed: int, file_bytes: int) -> None:
@@ -72,3 +87,8 @@ def write_with_limit(root: Path, seed: int, file_bytes: int) -> None:
         write_on(root, seed)
     except StoreError as error:
         os._exit(3 if "cannot write" in str(error) else 4)
+
+
+def copy_on(source: Path, target: Path) -> None:
+    """Copy to another codec what is not copied yet."""
+    transcode(source, target, ChunkCodec(compression="lz4", level=5))

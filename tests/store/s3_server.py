@@ -20,7 +20,17 @@ def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    url, bucket = f"http://{host}:{port}", f"{BUCKET}-{port}"
+    try:
+        with s3_environment(monkeypatch, f"http://{host}:{port}") as bucket:
+            yield bucket
+    finally:
+        server.stop()
+
+
+@contextmanager
+def s3_environment(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[str]:
+    """Address of an empty bucket at the server at ``url``."""
+    bucket = f"{BUCKET}-{url.rpartition(':')[2]}"
     environment = {
         "AWS_ACCESS_KEY_ID": "loopback",
         "AWS_SECRET_ACCESS_KEY": "loopback",
@@ -30,8 +40,5 @@ def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    try:
-        requests.put(f"{url}/{bucket}", timeout=30).raise_for_status()
-        yield f"s3://{bucket}"
-    finally:
-        server.stop()
+    requests.put(f"{url}/{bucket}", timeout=30).raise_for_status()
+    yield f"s3://{bucket}"

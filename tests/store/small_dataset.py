@@ -58,8 +58,8 @@ def random_pixels(layout: Layout, n: int, seed: int = 0) -> dict[str, np.ndarray
     return {a.name: rng.integers(0, top[a.dtype], (n, *a.shape[1:])).astype(a.dtype) for a in layout.arrays}
 
 
-def build_small(root: Path) -> Small:
-    layout = small_layout()
+def build_small(root: Path, layout: Layout | None = None) -> Small:
+    layout = layout or small_layout()
     ids = tuple(f"L{i}ü" for i in range(layout.n_locations))
     present = np.random.default_rng(1).random((len(ids), len(SEASONS))) < 0.6
     present[0, :2] = True

@@ -11,14 +11,14 @@ import pytest
 import rasterio
 import rioxarray  # noqa: F401  (registers the accessor)
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.store.small_dataset import EMPTY_ROW, SEASONS, Small, build_small
 from xarray.core.indexing import LazilyIndexedArray
 
 import ssl4eco_data as s4e
 from ssl4eco_data.bands import SCL_CLASSES
-from ssl4eco_data.errors import StoreError
+from ssl4eco_data.errors import ConfigError, StoreError
 from ssl4eco_data.patches import mask_fractions
 from ssl4eco_data.store.pixels import PatchPixels
 from ssl4eco_data.store.selection import in_box
@@ -76,9 +76,27 @@ def test_what_is_not_there_is_refused_with_the_nearest(dataset: xr.Dataset) -> N
         ({"realm": "Nearctic"}, "have no realm"),
         ({"box": (0.0, 10.0, 1.0, 0.0)}, "south <= north"),
         ({"box": (0.0, 0.0, 200.0, 1.0)}, r"longitudes in \[-180, 180\]"),
+        ({"box": (6.0, 45.0, 8.0)}, "west, south, east, north.*got"),
+        ({"box": "6,45,8,47"}, "west, south, east, north.*got '6,45,8,47'"),
     ):
         with pytest.raises(ValueError, match=what):
             s4e.select(dataset, **asked)
+
+
+def test_mistakes_of_a_caller_are_told_as_such(small: Small) -> None:
+    dataset = s4e.open_dataset(small.root)
+    with pytest.raises(ValueError, match="scene classification"):
+        s4e.masks(s4e.cube(dataset, small.ids[0], "spring"))
+    with pytest.raises(TypeError, match="location must be a label, got a DataArray"):
+        s4e.cube(dataset, dataset["location"][0], "spring")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="pixel_m must be one of 10, 20, 60, got '20'"):
+        s4e.native(dataset, small.ids[0], "spring", "20")  # type: ignore[arg-type]
+    for chunks in ("auto", {"location": 0}, {"location": "auto"}):
+        with pytest.raises(ValueError, match="chunks must be lengths by dimension"):
+            s4e.open_dataset(small.root, chunks=chunks)  # type: ignore[arg-type]
+    assert s4e.open_dataset(small.root, chunks={"location": -1})["r10"].chunks[0] == (5,)
+    with pytest.raises(ConfigError, match=r"example\.org/x must be a folder, or begin with one of s3://"):
+        s4e.open_dataset("https://example.org/x")
 
 
 @given(
@@ -110,6 +128,7 @@ PARTS = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(first=PARTS, second=st.integers(0, 3))
 def test_any_index_gives_what_numpy_gives(small: Small, first: tuple, second: int) -> None:
     whole = np.where(small.present[..., None, None, None], small.pixels["r10"], 0).astype(np.uint16)
@@ -200,6 +219,9 @@ def test_bands_come_in_the_order_asked_and_only_they_are_read(dataset: xr.Datase
         seen = s4e.cube(dataset, small.ids[0], "summer", ["B08", "B05", "B04"])
     assert seen["band"].to_numpy().tolist() == ["B08", "B05", "B04"]
     assert seen["wavelength_nm"].to_numpy().tolist() == [832.8, 704.1, 664.6]
+    assert set(seen.attrs) == {"grid_mapping", "_FillValue", "units", "long_name"}, (
+        "others are of stored bands"
+    )
     np.testing.assert_array_equal(seen[0], small.pixels["r10"][0, 1, 3])
     np.testing.assert_array_equal(seen[1, ::2, 1::2], small.pixels["r20"][0, 1, 0])
     for bands, what in (

@@ -27,7 +27,7 @@ from ssl4eco_data.store import (
     write_atomic,
 )
 from ssl4eco_data.store.lease import LEASE, write_fenced
-from ssl4eco_data.store.objects import ConflictError
+from ssl4eco_data.store.object_client import ConflictError
 
 PATIENCE_S = 0.4
 

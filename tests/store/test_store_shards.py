@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -34,6 +35,7 @@ from ssl4eco_data.store import (
 )
 from ssl4eco_data.store.codec import with_crc
 from ssl4eco_data.store.metadata import DOCUMENT, group_document, to_bytes
+from ssl4eco_data.store.shard_array import read_shard_array
 from ssl4eco_data.store.shard_source import Bounded, OpenFile, read_at, read_at_once, read_by_reopening
 from ssl4eco_data.store.shards import ShardReader
 
@@ -240,6 +242,25 @@ def test_an_array_of_another_kind_is_refused(own: Path, old: bytes, new: bytes) 
         return
     with pytest.raises(StoreError, match=r"r10/zarr\.json: not an array of patches"):
         ShardReader(own)
+
+
+def test_an_array_beyond_what_a_dataset_can_have_is_refused(own: Path) -> None:
+    """Before memory is taken for it: a shard of too many locations, a season twice, a patch too large."""
+    document = own / "patches.zarr/sentinel2/r10/zarr.json"
+    whole = document.read_text()
+    for what in ("shard of locations", "seasons", "chunk bytes"):
+        bad = json.loads(whole)
+        shard, sharding = bad["chunk_grid"]["configuration"], bad["codecs"][0]["configuration"]
+        if what == "shard of locations":
+            shard["chunk_shape"][0] = 4097
+        elif what == "seasons":
+            bad["attributes"]["seasons"][0] = bad["attributes"]["seasons"][1]
+        else:
+            for shape in (bad["shape"], shard["chunk_shape"], sharding["chunk_shape"]):
+                shape[-1] = 2**28
+        document.write_text(json.dumps(bad))
+        with pytest.raises(StoreError, match=f"unexpected {what}"):
+            read_shard_array(document.parent.parent, "r10")
 
 
 def shard_of(own: Path, small: Small) -> tuple[Path, int, int]:

@@ -162,7 +162,8 @@ def test_linking_goes_on_where_it_was_stopped(root: Place) -> None:
         path.unlink()
     write_atomic(root / "next", note.model_copy(update={"seeded": False}).model_dump_json().encode())
     assert v.begin(root, DAY + timedelta(days=2)) == note
-    assert digests(new) == whole == digests(small.root)
+    assert digests(new) == whole
+    assert whole.items() <= digests(small.root).items()
 
 
 def test_what_is_seeded_is_not_linked_again(root: Place) -> None:
@@ -313,11 +314,12 @@ def test_pruning_keeps_what_the_rule_says(
 
 
 def test_chunks_kept_encoded_give_the_same_shard(tmp_path: Path) -> None:
-    from ssl4eco_data.store.encoded import EncodedArray, is_whole
+    from ssl4eco_data.store.codec import is_whole
+    from ssl4eco_data.store.shard_array import read_shard_array
 
     small = first_version(tmp_path)
     plan = small_layout()
-    arrays = [EncodedArray.read(small.root, array.name) for array in plan.arrays]
+    arrays = [read_shard_array(small.root / "patches.zarr/sentinel2", array.name) for array in plan.arrays]
     n = len(plan.seasons)
     kept = {
         (0, season): [array.chunks(0)[season] or b"" for array in arrays]

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from ssl4eco_data.cli import app
 from ssl4eco_data.config import Config, load
 from ssl4eco_data.pipeline import tables
-from ssl4eco_data.pipeline.run import build, run_in_threads
+from ssl4eco_data.pipeline.attempts import run_in_threads
+from ssl4eco_data.pipeline.run import build
 from ssl4eco_data.store import open_dataset
 
 CONFIG = """

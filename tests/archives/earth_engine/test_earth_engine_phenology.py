@@ -22,7 +22,8 @@ from ssl4eco_data.config import Config, load
 from ssl4eco_data.errors import ArchiveError, ConfigError
 from ssl4eco_data.phenology.readers.mcd12q2_cycles import product_cycles
 from ssl4eco_data.pipeline import tables
-from ssl4eco_data.pipeline.run import build, run_in_threads
+from ssl4eco_data.pipeline.attempts import run_in_threads
+from ssl4eco_data.pipeline.run import build
 from ssl4eco_data.types import METRICS, Footprint, Location
 
 PLACES = [
