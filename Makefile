@@ -10,11 +10,12 @@ export PREFECT_LOGGING_LEVEL ?= WARNING
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset report serve pretrain test check benchmark phenology-report format lock clean
+.PHONY: help dataset report serve pretrain claim test check benchmark phenology-report format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "make dataset CONFIG=configs/belgium.toml   another configuration"
+	@echo "make pretrain OPTIONS='--epochs 5'         another value of the recipe"
 
 dataset: $(VENV)/.dataset ## build the dataset of CONFIG (default: the embedded archive) with Prefect
 	@$(BIN)/python -m flows.dataset "$(CONFIG)"
@@ -25,11 +26,19 @@ report: $(VENV)/.dataset ## write the dataset's page again
 serve: $(VENV)/.dataset ## Prefect server, work pool, worker and the scheduled deployments
 	@$(BIN)/python -m flows.serve
 
-pretrain: ## short real training run (arrives with the training package)
-	@echo "make pretrain: the training package is not part of this version yet; see training/README.md" >&2; exit 2
+pretrain: $(VENV)/.training ## pretrain a small encoder on the embedded dataset, then judge it (minutes; no GPU needed)
+	@test -e data/demo/ledger/close/00000.json || $(MAKE) --no-print-directory dataset CONFIG=configs/demo.toml
+	@$(BIN)/python -m ssl4eco_training debug_cpu $(OPTIONS)
+	@$(BIN)/python -m ssl4eco_training.evaluate data/demo --split all --tasks season --encoder data/runs/debug_cpu/encoder.safetensors
+
+claim: $(VENV)/.training ## train on seasons by phenology and by calendar, judge both, draw the figure (hours without a GPU)
+	@for name in demo-large demo-large-calendar; do \
+		test -e data/$$name/ledger/close/00000.json || \
+		$(MAKE) --no-print-directory dataset CONFIG=configs/$$name.toml || exit; done
+	@$(BIN)/python -m ssl4eco_training.claim data/demo-large data/demo-large-calendar --to data/claim.png $(OPTIONS)
 
 test: $(VENV)/.test ## install what the tests need and run them all
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
@@ -70,6 +79,11 @@ $(VENV)/.dataset: requirements/dataset.txt pyproject.toml | $(BIN)/python
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.test: requirements/test.txt $(VENV)/.dataset
+$(VENV)/.training: requirements/training.txt training/pyproject.toml $(VENV)/.dataset
+	@$(PIP) install -r requirements/training.txt
+	@$(PIP) install --no-deps --editable training
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.training
 	@$(PIP) install -r requirements/test.txt
 	@touch $@

@@ -9,19 +9,31 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUPS = {"dataset": ["flows"], "test": ["flows", "earthengine"]}
+TRAINING = "training/pyproject.toml"
+ASKED = {
+    "dataset": ["--extra=flows", "pyproject.toml"],
+    "training": ["--constraint=requirements/dataset.txt", TRAINING],
+    "test": [
+        "--extra=flows",
+        "--extra=earthengine",
+        "--group=dev",
+        "--constraint=requirements/dataset.txt",
+        "--constraint=requirements/training.txt",
+        "pyproject.toml",
+        TRAINING,
+    ],
+}
+OWN = ("ssl4eco-data", "ssl4eco-training")
 HEADER = "# Exact versions, made from the ranges in pyproject.toml by `make lock`. Do not edit.\n"
 
 
-def compile_pins(name: str, extras: list[str], *, dev: bool) -> None:
-    """Write requirements/NAME.txt: what these extras resolve to, for every platform and Python 3.11 up."""
+def compile_pins(name: str) -> None:
+    """Write requirements/NAME.txt: what it asks for resolves to, for every platform and Python 3.11 up."""
     target = ROOT / "requirements" / f"{name}.txt"
     command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
-    command += [f"--extra={extra}" for extra in extras]
-    command += ["--group=dev"] if dev else []
-    command += ["--constraint=requirements/dataset.txt"] if dev else []
-    done = subprocess.run([*command, "pyproject.toml"], cwd=ROOT, check=True, capture_output=True, text=True)
+    command += [f"--no-emit-package={own}" for own in OWN]
+    done = subprocess.run([*command, *ASKED[name]], cwd=ROOT, check=True, capture_output=True, text=True)
     target.write_text(HEADER + done.stdout)
 
 
@@ -37,13 +49,14 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def direct_dependencies() -> list[str]:
-    """Names (with extras) of what pyproject.toml asks for itself, dev tools included, sorted."""
+    """Names (with extras) of what both packages ask for themselves, dev tools included, sorted."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    project = data["project"]
-    asked = [*project["dependencies"], *data["dependency-groups"]["dev"]]
-    asked += [r for extra in project["optional-dependencies"].values() for r in extra]
+    training = tomllib.loads((ROOT / TRAINING).read_text())
+    asked = [*data["project"]["dependencies"], *data["dependency-groups"]["dev"]]
+    asked += [r for extra in data["project"]["optional-dependencies"].values() for r in extra]
+    asked += training["project"]["dependencies"]
     names = {re.split(r"[<>=!~ ]", r, maxsplit=1)[0].lower() for r in asked}
-    return sorted(n for n in names if not n.startswith(project["name"]))
+    return sorted(n for n in names if not n.startswith(OWN))
 
 
 def environment() -> str:
@@ -60,13 +73,13 @@ def environment() -> str:
         "  - pip:",
     ]
     lines += [f"      - {name}=={exact[name.split('[')[0]]}" for name in direct_dependencies()]
-    return "\n".join([*lines, "      - --editable .", ""])
+    return "\n".join([*lines, "      - --editable .", "      - --editable ./training", ""])
 
 
 def main() -> None:
     """Rewrite every lock file."""
-    compile_pins("dataset", GROUPS["dataset"], dev=False)
-    compile_pins("test", GROUPS["test"], dev=True)
+    for name in ASKED:
+        compile_pins(name)
     (ROOT / "environment.yml").write_text(environment())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +31,30 @@ def test_environment_yml_has_the_pinned_versions(lock: ModuleType) -> None:
 def test_test_pins_extend_the_dataset_pins(lock: ModuleType) -> None:
     dataset, test = (lock.pins(ROOT / "requirements" / f"{name}.txt") for name in ("dataset", "test"))
     assert dataset.items() <= test.items()
+
+
+def test_test_pins_extend_the_training_pins(lock: ModuleType) -> None:
+    training, test = (lock.pins(ROOT / "requirements" / f"{name}.txt") for name in ("training", "test"))
+    assert training.items() <= test.items()
+
+
+def test_training_pins_are_those_of_both_packages(lock: ModuleType) -> None:
+    pinned = lock.pins(ROOT / "requirements" / "training.txt")
+    asked = {
+        re.split(r"[<>=~ ]", line, maxsplit=1)[0]
+        for path in ("pyproject.toml", "training/pyproject.toml")
+        for line in tomllib.loads((ROOT / path).read_text())["project"]["dependencies"]
+    }
+    assert asked - {"ssl4eco-data"} <= pinned.keys()
+    assert not {"prefect", "earthengine-api", "geopandas", "rasterio", "torchvision"} & pinned.keys()
+
+
+def test_there_is_one_torch(lock: ModuleType) -> None:
+    """And none of the packages that a build of torch for one kind of GPU brings."""
+    for name in ("training", "test"):
+        lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+        assert [line for line in lines if line.startswith("torch")] == ["torch==2.13.0"]
+        assert not [line for line in lines if line.startswith(("nvidia", "triton"))]
 
 
 def test_every_direct_dependency_is_pinned(lock: ModuleType) -> None:

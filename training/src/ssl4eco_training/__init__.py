@@ -1,0 +1,1 @@
+"""Pretraining from an SSL4Eco dataset: loader, objectives, loop, evaluation."""
