@@ -18,6 +18,7 @@ def state(**changes: Any) -> dict[str, Any]:
     return {
         "dataset": "abc",
         "recipe": debug_cpu().as_dict(),
+        "locations": 24,
         "weights": {"w": torch.arange(1000.0)},
         **changes,
     }
@@ -80,7 +81,7 @@ def test_the_newest_and_every_nth_stay(tmp_path: Path) -> None:
 def test_what_must_not_change_is_refused_with_both_values(tmp_path: Path, name: str, value: Any) -> None:
     now = debug_cpu().as_dict() | {name: value}
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.refuse_other(tmp_path / "x", state(), now, "abc")
+        checkpoint.refuse_other(tmp_path / "x", state(), now, "abc", 24)
     message = str(caught.value)
     assert f"{name} = {debug_cpu().as_dict()[name]}" in message
     assert str(value) in message
@@ -89,12 +90,38 @@ def test_what_must_not_change_is_refused_with_both_values(tmp_path: Path, name: 
 
 def test_another_dataset_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="dataset abc, data/demo is other"):
-        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "other")
+        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "other", 24)
+
+
+def test_another_number_of_locations_is_refused_with_both(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="trained on 24 locations, the split has 23 now"):
+        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "abc", 23)
+
+
+def test_rates_are_the_recipes_and_momenta_the_checkpoints(tmp_path: Path) -> None:
+    saved, now = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    before = torch.optim.SGD(saved.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    saved(torch.ones(1, 2)).sum().backward()
+    before.step()
+    after = torch.optim.SGD(now.parameters(), lr=0.2, momentum=0.5, weight_decay=0.0)
+    kept = {"objective": saved.state_dict(), "optimiser": before.state_dict(), "scaler": {}}
+    checkpoint.fill(tmp_path / "x", kept, now, after, torch.amp.GradScaler(enabled=False))
+    (group,) = after.param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.2, 0.5, 0.0)
+    momentum = after.state[now.weight]["momentum_buffer"]
+    assert torch.equal(momentum, before.state[saved.weight]["momentum_buffer"])
+
+
+def test_a_pickle_of_something_else_is_no_checkpoint(tmp_path: Path) -> None:
+    path = checkpoint.path_of(tmp_path, 1)
+    torch.save({"format": 1, "weights": Path("x")}, path)
+    with pytest.raises(CheckpointError, match="damaged or no checkpoint"):
+        checkpoint.load(path)
 
 
 def test_what_may_change_is_said(tmp_path: Path) -> None:
     now = debug_cpu().as_dict() | {"epochs": 80.0, "log_every": 1}
-    said = checkpoint.refuse_other(tmp_path / "x", state(), now, "abc")
+    said = checkpoint.refuse_other(tmp_path / "x", state(), now, "abc", 24)
     assert sorted(said) == ["epochs was 200, is now 80.0", "log_every was 10, is now 1"]
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from tests.training.run_dataset import ENCODER, build_run_dataset, weights_hash
 
-from ssl4eco_training import checkpoint
-from ssl4eco_training.errors import TrainingError
+from ssl4eco_training import build, checkpoint
+from ssl4eco_training.distributed import Processes
+from ssl4eco_training.errors import RecipeError, TrainingError
 from ssl4eco_training.journal import read_log
 from ssl4eco_training.recipes import Recipe, debug_cpu
 from ssl4eco_training.run import train
@@ -178,9 +179,36 @@ def test_too_few_seasons(recipe: MakeRecipe, tmp_path: Path) -> None:
 def test_bands_the_store_lacks(recipe: MakeRecipe, tmp_path: Path) -> None:
     few = build_run_dataset(tmp_path / "few", 12, bands=("B02", "B04", "B08"))
     message = refused(recipe(dataset=str(few)))
-    assert "no band B03, B05" in message
+    assert "no band B03, B05" in message and "at 10 or 20 m" in message
     assert "there are: B02,B04,B08" in message
     assert train(recipe(dataset=str(few), bands=("B04", "B08"), steps=1)).step == 1
+
+
+def test_bands_that_come_twice_or_have_60_m_pixels(recipe: MakeRecipe, tmp_path: Path) -> None:
+    coarse = build_run_dataset(tmp_path / "coarse", 12, bands=("B01", "B04", "B08"))
+    message = refused(recipe(dataset=str(coarse), bands=("B01", "B04", "B08")))
+    assert "no band B01 at 10 or 20 m; there are: B04,B08" in message
+    with pytest.raises(RecipeError, match="bands must be different, got 'B02,B02'"):
+        recipe(bands=("B02", "B02"), ndvi=False)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(recipe: MakeRecipe) -> None:
+    made = recipe(save_every=1, steps=4)
+    train(replace(made, steps=2))
+    with pytest.raises(TrainingError, match=r"step 3.*goes on from step-000000002\.pt; remove that"):
+        train(replace(made, warmup_epochs=0, learning_rate=1e38, weight_decay=1e30))
+    assert checkpoint.newest(Path(made.folder) / "checkpoints") == checkpoint.path_of(
+        Path(made.folder) / "checkpoints", 2
+    )
+
+
+def test_another_seed_begins_with_other_keys(recipe: MakeRecipe) -> None:
+    alone = Processes(rank=0, count=1, device=torch.device("cpu"))
+    one, other = (
+        build.parts(made, build.source(made), alone).objective.queue.keys_SKD
+        for made in (recipe(seed=0), recipe(seed=1))
+    )
+    assert not torch.equal(one, other)
 
 
 def test_a_batch_larger_than_the_split(recipe: MakeRecipe) -> None:

@@ -13,6 +13,7 @@ from tests.training.globe_dataset import BIOMES, N_LOCATIONS, SEASONS, build_glo
 
 from ssl4eco_training.embeddings import Embeddings
 from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.metrics import Kind
 from ssl4eco_training.outside import LabelTable, nearest_rows, outside_task
 from ssl4eco_training.tasks import Task, classes_task, labels_task, own_task, regression_task
 
@@ -224,3 +225,21 @@ def test_real_index_files_are_read(shared_data: Path, globe: tuple[Path, pd.Data
         task = outside_task(table, embedded(at))
         assert len(task.truth) + task.left_out == len(frame)
         assert len(task.outputs) == outputs or (outputs == 0 and len(task.outputs) > 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "k", "metric"),
+    [
+        ("BigEarthNet", "multi", 30, "micro_map"),
+        ("clef", "single", 1, "micro_f1"),
+        ("EU-Forest", "multi", 5, "micro_f1"),
+        ("CAVM", "single", 20, "macro_f1"),
+        ("chelsa", "single", 10, "macro_f1"),
+        ("mine", "multi", 10, "micro_f1"),
+    ],
+)
+def test_a_task_of_the_paper_has_its_neighbours_and_metric(
+    name: str, kind: Kind, k: int, metric: str
+) -> None:
+    table = LabelTable(path=Path("x.csv"), columns=("a",), kind=kind, name=name)
+    assert (table.neighbours, table.scored_by) == (k, metric)

@@ -60,10 +60,10 @@ def source(recipe: Recipe) -> Source:
         fingerprint = dataset_fingerprint(recipe.dataset)
     except StoreError as error:
         raise TrainingError(f"{error}; another dataset: --dataset (make dataset builds data/demo)") from error
-    there = {band for name in reader.arrays for band in reader.bands(name)}
+    there = {band for name in ("r10", "r20") if name in reader.arrays for band in reader.bands(name)}
     if lacking := [band for band in recipe.bands if band not in there]:
         raise RecipeError(
-            f"{recipe.dataset} has no band {', '.join(lacking)}; there are: "
+            f"{recipe.dataset} has no band {', '.join(lacking)} at 10 or 20 m; there are: "
             f"{','.join(sorted(there))} (--bands)"
         )
     rows = _rows(recipe)
@@ -130,7 +130,7 @@ def encoder_maker(recipe: Recipe, channels: int) -> Callable[[], nn.Module]:
 def objective_of(recipe: Recipe, found: Source, spec: InputSpec) -> Any:
     """The objective; one of your own is called as the known ones, with the arguments it takes.
 
-    They are ``make_encoder``, ``dim``, ``queue``, ``temperature``, ``momentum``, ``mode`` and ``spec``.
+    ``make_encoder``, ``dim``, ``queue``, ``temperature``, ``momentum``, ``mode``, ``spec``, ``seed``.
     """
     if ":" not in recipe.objective and recipe.objective not in _OBJECTIVES:
         raise RecipeError(
@@ -145,9 +145,13 @@ def objective_of(recipe: Recipe, found: Source, spec: InputSpec) -> Any:
         "momentum": recipe.twin_momentum,
         "mode": recipe.mode,
         "spec": spec,
+        "seed": recipe.seed,
     }
     taken = inspect.signature(make).parameters
-    objective = make(**{name: value for name, value in offered.items() if name in taken})
+    try:
+        objective = make(**{name: value for name, value in offered.items() if name in taken})
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"{recipe.objective} with {recipe.encoder}: {error}") from error
     if objective.images > len(found.seasons):
         raise RecipeError(
             f"{recipe.objective} contrasts {objective.images} seasons of a location, {recipe.dataset} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ssl4eco_training.errors import CheckpointError
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{9})\.pt")
 _BEHIND = ".partial"
+_UNREADABLE = (OSError, zipfile.BadZipFile, pickle.UnpicklingError)
 FIXED = (
     "objective",
     "encoder",
@@ -86,7 +88,7 @@ def load(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
-    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError) as error:
+    except (*_UNREADABLE, RuntimeError, ValueError, EOFError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint ({error}): {_way_out(path)}") from error
     if not isinstance(state, dict) or "format" not in state:
         raise CheckpointError(f"{path} is no checkpoint of a run")
@@ -110,16 +112,20 @@ def prune(folder: Path, kept: Kept) -> None:
 
 
 def refuse_other(
-    path: Path, state: Mapping[str, Any], recipe: Mapping[str, Any], dataset: str
+    path: Path, state: Mapping[str, Any], recipe: Mapping[str, Any], dataset: str, locations: int
 ) -> tuple[str, ...]:
     """What differs harmlessly between a checkpoint and now, a line each.
 
-    Raises CheckpointError, with both values, when the dataset or a field of ``FIXED`` differs.
+    Raises CheckpointError, with both values, when the dataset, its locations or a field of ``FIXED`` differ.
     """
     out = "go on with the recipe and dataset it was made by, or choose another folder: --folder"
     if state["dataset"] != dataset:
         raise CheckpointError(
             f"{path} was trained on the dataset {state['dataset']}, {recipe['dataset']} is {dataset}: {out}"
+        )
+    if state["locations"] != locations:
+        raise CheckpointError(
+            f"{path} was trained on {state['locations']} locations, the split has {locations} now: {out}"
         )
     before = state["recipe"]
     for name in FIXED:
@@ -139,7 +145,7 @@ def fill(
     optimiser: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
 ) -> None:
-    """Set objective, optimiser and scaler to a checkpoint's.
+    """Set objective, optimiser (momenta; its rates are the recipe's) and scaler to a checkpoint's.
 
     Raises CheckpointError for other names or shapes.
     """
@@ -155,7 +161,10 @@ def fill(
                 f"{tuple(value.shape)}"
             )
     objective.load_state_dict(saved)
+    rates = [{k: v for k, v in group.items() if k != "params"} for group in optimiser.param_groups]
     optimiser.load_state_dict(state["optimiser"])
+    for group, mine in zip(optimiser.param_groups, rates, strict=True):
+        group.update(mine)
     if scaler.is_enabled() and state["scaler"]:
         scaler.load_state_dict(state["scaler"])
 

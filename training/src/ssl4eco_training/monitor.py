@@ -140,13 +140,16 @@ def numbers(tensors: Mapping[str, Tensor]) -> dict[str, float]:
     return {name: float(value) for name, value in (flat | dict(zip(there, fetched, strict=True))).items()}
 
 
-def refuse_not_finite(step: int, loss: float) -> None:
-    """Raise TrainingError when a loss is no number; nothing later is worth keeping."""
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss is {loss} at step {step}: start the run again (it goes on from its last checkpoint) "
-            "with a smaller --learning_rate, a longer --warmup_epochs or --precision fp32"
-        )
+def refuse_not_finite(step: int, loss: float, finite: bool = True, newest: Path | None = None) -> None:
+    """Raise TrainingError when a loss, or a weight (``finite`` false), is no number; it is not saved."""
+    if math.isfinite(loss) and finite:
+        return
+    what = f"the loss is {loss}" if not math.isfinite(loss) else "weights are no numbers any more"
+    again = f"goes on from {newest.name}; remove that to go on from an older one" if newest else "begins anew"
+    raise TrainingError(
+        f"{what} at step {step}: start the run again (it {again}) with a smaller --learning_rate, a longer "
+        "--warmup_epochs, or another --precision than fp16 or bf16"
+    )
 
 
 def _bar(console: Console) -> Progress:

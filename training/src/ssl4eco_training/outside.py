@@ -22,17 +22,17 @@ from ssl4eco_training.metrics import METRICS, Floats, Kind
 from ssl4eco_training.tasks import Task, classes_task, labels_task, regression_task
 
 K, WITHIN_M = 10, 100.0
-PAPER_K = {
-    "biomes": 10,
-    "cavm": 20,
-    "bigearthnet": 30,
-    "euforest": 5,
-    "treesatai": 5,
-    "chelsa": 10,
-    "biomassters": 1,
-    "clef": 1,
+PAPER = {
+    "biomes": (10, "macro_f1"),
+    "cavm": (20, "macro_f1"),
+    "bigearthnet": (30, "micro_map"),
+    "euforest": (5, "micro_f1"),
+    "treesatai": (5, "micro_f1"),
+    "chelsa": (10, "mean_r2"),
+    "biomassters": (1, "mean_r2"),
+    "clef": (1, "micro_f1"),
 }
-"""Neighbours per task of the paper."""
+"""Neighbours and metric per task of the paper."""
 SEPARATOR = ","
 """Between the labels of one sample: ``Eucalyptus, Pinus``."""
 _NO_ROW = -1
@@ -44,7 +44,8 @@ class LabelTable:
 
     ``columns`` hold classes (*single*, one column), labels parted by commas (*multi*, one column) or 0 and 1
     (*multi*, several), numbers (*regression*). A location takes the row nearest to it within ``within_m``
-    metres. ``k`` 0 is the paper's of a task of this name, else 10; an empty ``metric`` the usual one.
+    metres. ``k`` 0 is the paper's of a task of this name, else 10; an empty ``metric`` the paper's,
+    where it goes with the kind, else the usual one.
     """
 
     path: Path
@@ -72,7 +73,17 @@ class LabelTable:
     @property
     def neighbours(self) -> int:
         """k, looked up where it is 0."""
-        return self.k or PAPER_K.get(self.task.lower().replace("-", "").replace("_", ""), K)
+        return self.k or self._of_paper[0]
+
+    @property
+    def scored_by(self) -> str:
+        """The metric, looked up where it is empty."""
+        usual, paper = METRICS[self.kind], self._of_paper[1]
+        return self.metric or (paper if paper in usual else usual[0])
+
+    @property
+    def _of_paper(self) -> tuple[int, str]:
+        return PAPER.get(self.task.lower().replace("-", "").replace("_", ""), (K, ""))
 
 
 def outside_task(table: LabelTable, embeddings: Embeddings) -> Task:
@@ -91,7 +102,7 @@ def outside_task(table: LabelTable, embeddings: Embeddings) -> Task:
             "these points, add location_id, or raise --within-m"
         )
     labels = frame[list(table.columns)].reset_index(drop=True).reindex(row).reset_index(drop=True)
-    metric = table.metric or METRICS[table.kind][0]
+    metric = table.scored_by
     if table.kind == "single":
         texts = labels.iloc[:, 0].map(_text, na_action="ignore").fillna("").to_numpy().astype(str)
         return classes_task(table.task, pooled, texts, k=table.neighbours, metric=metric)

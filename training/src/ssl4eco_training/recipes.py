@@ -72,6 +72,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, value in self.as_dict().items():
             check_value(name, value)
+        if len(set(self.bands)) < len(self.bands):
+            raise RecipeError(f"bands must be different, got {','.join(self.bands)!r}")
         if not self.bands or (self.ndvi and not {"B04", "B08"} <= set(self.bands)):
             raise RecipeError(
                 f"bands must be at least one, and with ndvi B04 and B08 among them, got "
@@ -147,7 +149,8 @@ def bounds_name(about: About) -> str:
 def debug_cpu() -> Recipe:
     """The embedded dataset (24 locations to train on) and a small encoder: minutes on two cores.
 
-    The queue holds one batch: in a longer one earlier keys of the same location are negatives. The twin is
+    The queue holds one batch: the longer it is, the more keys of the same location are among the negatives
+    (in 24 locations some are, always). The twin is
     slow, although the run is short, and the learning rate that of small batches: where keys change quickly,
     positives are told from the queue by their age alone, and embeddings become one.
     """

@@ -57,7 +57,7 @@ def train(recipe: Recipe) -> Outcome:
             raise TrainingError(
                 f"the GPU's memory is too small for {share} locations at once (batch {recipe.batch} / "
                 f"{processes.count} processes / accumulate {recipe.accumulate}): --accumulate "
-                f"{2 * recipe.accumulate} keeps the batch, or --batch "
+                f"{2 * recipe.accumulate} keeps the batch (with fewer negatives at once), or --batch "
                 f"{recipe.batch // 2}, --precision bf16, a smaller --image_px; {error}"
             ) from error
 
@@ -91,7 +91,8 @@ def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
                     step, "stopped", f"signal {signal}: saved at step {step}; the same command goes on"
                 )
     weights = _export(recipe, found, parts, processes, step) if step >= steps else None
-    return Outcome(step=step, steps=steps, signal=signal, last=monitor.last, weights=weights)
+    ended = 0 if weights else signal
+    return Outcome(step=step, steps=steps, signal=ended, last=monitor.last, weights=weights)
 
 
 def train_step(
@@ -159,8 +160,9 @@ def _save(recipe: Recipe, found: Source, parts: Parts, processes: Processes, ste
     """A checkpoint of all processes, written by the first; the others wait for it."""
     average_running_statistics(parts.objective)
     generators = gathered(processes, _generators(processes.device))
+    for last, finite in gathered(processes, _health(parts, loss)):
+        refuse_not_finite(step, last, finite, checkpoint.newest(_folder(recipe)))
     if processes.first:
-        refuse_not_finite(step, float(loss.total.detach()))
         state = {
             "step": step,
             "position": step * recipe.batch,
@@ -179,6 +181,12 @@ def _save(recipe: Recipe, found: Source, parts: Parts, processes: Processes, ste
     everyone_here(processes)
 
 
+def _health(parts: Parts, loss: Loss) -> tuple[float, bool]:
+    """(the last loss of this process, whether all its weights are finite)."""
+    finite = all(bool(weights.isfinite().all()) for weights in parts.objective.parameters())
+    return float(loss.total.detach()), finite
+
+
 def _restore(
     recipe: Recipe, found: Source, parts: Parts, processes: Processes
 ) -> tuple[int, tuple[str, ...]]:
@@ -187,7 +195,7 @@ def _restore(
     if path is None:
         return 0, ()
     state = checkpoint.load(path)
-    changed = checkpoint.refuse_other(path, state, recipe.as_dict(), found.fingerprint)
+    changed = checkpoint.refuse_other(path, state, recipe.as_dict(), found.fingerprint, found.rows.size)
     checkpoint.fill(path, state, parts.objective, parts.optimiser, parts.scaler)
     if state["processes"] == processes.count:
         _set_generators(state["generators"][processes.rank], processes.device)

@@ -38,7 +38,8 @@ class Contrastive(nn.Module):
     """Base of the objectives: ``spaces`` heads on the encoder that ``make_encoder`` makes.
 
     ``dim`` P, ``queue`` keys for each space, ``temperature`` of the logits, ``momentum`` of the twins;
-    ``shuffled_groups`` counts in corrected mode only, 1 leaves the keys where they are. Raises
+    ``shuffled_groups`` counts in corrected mode only, 1 leaves the keys where they are; ``seed`` makes the
+    first keys. Raises
     ``ValueError`` for values that cannot be meant, and for an encoder that does not go with the mode.
     """
 
@@ -56,6 +57,7 @@ class Contrastive(nn.Module):
         momentum: float = 0.999,
         mode: Mode = "parity",
         shuffled_groups: int = SHUFFLED_GROUPS,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         _refuse_odd(temperature, momentum, mode, shuffled_groups)
@@ -63,7 +65,7 @@ class Contrastive(nn.Module):
         self.encoder = make_encoder()
         self.heads = ProjectionHeads(self.spaces, _features(self.encoder), dim)
         self.key_encoder, self.key_heads = twin_of(self.encoder), twin_of(self.heads)
-        self.queue = KeyQueue(self.spaces, queue, dim)
+        self.queue = KeyQueue(self.spaces, queue, dim, seed=seed)
         self.group = norm_group(self.encoder) if mode == "corrected" else None
         self.shuffled_groups = shuffled_groups
 
