@@ -73,7 +73,7 @@ def test_a_whole_build_with_secrets_under_faults_leaves_none_and_changes_nothing
     path = remote_config(tmp_path, tiny_archive, server)
     server.often(0.01, FAULTS, seed=5)
     config = configuration.load(path)
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.INFO, "numba"):  # a line per instruction
         record = pipeline.build(config, pipeline.run_in_threads)
         summary = pipeline.summarise_dataset(config, record)
         summary.show()
@@ -102,7 +102,11 @@ def test_a_build_that_fails_shows_no_secret(
 ) -> None:
     path = remote_config(tmp_path, tiny_archive, server)
     server.signatures = {"another"}
-    with caplog.at_level(logging.DEBUG), pytest.raises(pipeline.BuildError) as caught:
+    with (
+        caplog.at_level(logging.DEBUG),
+        caplog.at_level(logging.INFO, "numba"),
+        pytest.raises(pipeline.BuildError) as caught,
+    ):
         pipeline.build(configuration.load(path), pipeline.run_in_threads)
     shown = caplog.text + "".join(capfd.readouterr()) + str(caught.value)
     assert "403" in shown
