@@ -123,7 +123,7 @@ def test_prefect_keeps_no_secret(tmp_path: Path, tiny_archive: Path, server: Fau
     env = kept | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_LOGGING_LEVEL": "DEBUG"}
     done = subprocess.run(
         [sys.executable, "-m", "flows.dataset", str(path)],
-        cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=300,
+        cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 1 and "403" in done.stderr, done.stderr
     assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]

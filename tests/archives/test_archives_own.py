@@ -220,7 +220,7 @@ def test_dask_workers_import_the_archive(tmp_path: Path, own_text: str, by_stac:
     env = kept | {"PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "flows.dataset", str(path)]
     done = subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert data(tmp_path / "dataset") == data(by_stac.parent / "dataset")
