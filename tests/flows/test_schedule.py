@@ -15,7 +15,7 @@ import pytest
 import yaml
 from flows.serve import HOME, serving
 
-WAIT_S = 180.0
+WAIT_S = 600.0
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The names of the files in a wheel built by the installed back end, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
     (wheel,) = folder.glob("*.whl")
     with ZipFile(wheel) as archive:
         return set(archive.namelist())

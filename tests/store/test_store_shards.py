@@ -434,7 +434,7 @@ def test_worker_processes_read_right(small: Small, method: str) -> None:
     workers = [context.Process(target=_send, args=(reader, n, answers)) for n in (1, 2)]
     for worker in workers:
         worker.start()
-    assert [answers.get(timeout=60) for _ in workers] == [expected, expected]
+    assert [answers.get(timeout=300) for _ in workers] == [expected, expected]
     for worker in workers:
         worker.join(60)
     assert _checksum(pickle.loads(pickle.dumps(reader)), 2) == expected == _checksum(reader, 2)

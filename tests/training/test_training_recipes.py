@@ -107,7 +107,7 @@ def test_the_command_line_helps_shows_and_refuses(capsys: pytest.CaptureFixture[
 
 def test_an_error_is_a_line_and_no_traceback() -> None:
     command = [sys.executable, "-m", "ssl4eco_training", "debug_gpu"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2
     assert "debug_cpu" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -26,7 +26,7 @@ from ssl4eco_training.run import WEIGHTS, train
 
 ROOT = Path(__file__).resolve().parents[2]
 SBATCH = ROOT / "training" / "slurm" / "pretrain.sbatch"
-PATIENCE_S = 60
+PATIENCE_S = 300
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["ssl4eco_training.run", "tests.training.run_dataset"])
 
