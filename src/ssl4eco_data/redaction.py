@@ -60,11 +60,6 @@ def redacted(text: str) -> str:
     return text
 
 
-def without_userinfo(text: str) -> str:
-    """A link without user and password, ``https://***@host/``; other texts as they are."""
-    return _USERINFO.sub(rf"\1{HIDDEN}@", text)
-
-
 def redact_logs() -> None:
     """From now on every log record of this process is made without secrets, tracebacks included.
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store import read_geo_table, read_table, read_tables, write_geo_table, write_table
+from ssl4eco_data.store import read_geo_table, read_table, write_geo_table, write_table
 
 
 def example() -> pd.DataFrame:
@@ -53,14 +53,6 @@ def test_any_floats_come_back(tmp_path_factory: pytest.TempPathFactory, values: 
 def test_an_empty_table_keeps_its_types(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", example().iloc[:0])
     pd.testing.assert_series_equal(read_table(tmp_path / "t.parquet").dtypes, example().dtypes)
-
-
-def test_parts_are_read_in_order(tmp_path: Path) -> None:
-    for block in (10, 2, 0):
-        write_table(tmp_path / f"{block:05d}.parquet", pd.DataFrame({"block": [block, block]}))
-    assert read_tables(tmp_path)["block"].tolist() == [0, 0, 2, 2, 10, 10]
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        read_tables(tmp_path / "nowhere")
 
 
 def test_damage_and_absence_are_told_apart(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ from ssl4eco_data.store.small_arrays import read_small_arrays
 from ssl4eco_data.store.tables import (
     read_geo_table,
     read_table,
-    read_tables,
     table_metadata,
     write_geo_table,
     write_table,
@@ -85,7 +84,6 @@ __all__ = [
     "read_geo_table",
     "read_small_arrays",
     "read_table",
-    "read_tables",
     "reflectance",
     "remove",
     "scene_classes",

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import shapely
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_data.store.files import parts_in, write_atomic
+from ssl4eco_data.store.files import write_atomic
 from ssl4eco_data.store.objects import Place
 
 if TYPE_CHECKING:
@@ -72,17 +72,6 @@ def read_column(path: Place, name: str) -> list[Any]:
     with _readable(path):
         column: list[Any] = _bounded(parquet_source(path)).read(columns=[name])[name].to_pylist()
     return column
-
-
-def read_tables(folder: Place) -> pd.DataFrame:
-    """The parts of a table below one another, in the order of their names.
-
-    Raises ``FileNotFoundError`` when there is none, :class:`StoreError` when one is damaged.
-    """
-    parts = parts_in(folder, ".parquet")
-    if not parts:
-        raise FileNotFoundError(f"no *.parquet in {folder}")
-    return pd.concat([read_table(part) for part in parts], ignore_index=True)
 
 
 def read_geo_table(path: Place) -> gpd.GeoDataFrame:
