@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,22 @@ import plain_views
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl4eco_training.batch import Batch, ViewTensors
 from ssl4eco_training.inputs import BANDS, InputSpec
 from ssl4eco_training.random import names
-from ssl4eco_training.transforms import augmented, blurred, centre, channels_of, cropped, make_views, scaled
+from ssl4eco_training.transforms import (
+    augmented,
+    blurred,
+    centre,
+    channels_of,
+    cropped,
+    make_views,
+    planes_of,
+    scaled,
+)
 from ssl4eco_training.views import Augmentation, ViewPlan, draw_view
 
 HELD = {"r10": ("B02", "B03", "B04", "B08"), "r20": ("B8A", "B05", "B06", "B07", "B11")}
@@ -76,7 +87,24 @@ def plain_channels(stored: dict[str, np.ndarray], i: int, image: int) -> np.ndar
 
 
 def close(found: Tensor, expected: np.ndarray, scale: float) -> None:
-    np.testing.assert_allclose(found.numpy(), expected, rtol=2e-4, atol=3e-5 * scale)
+    """Where nothing is expected (NaN) there is 0."""
+    np.testing.assert_allclose(found.numpy(), np.nan_to_num(expected), rtol=2e-4, atol=3e-5 * scale)
+
+
+def with_mask(images: Tensor) -> Tensor:
+    return torch.cat([images, (images != 0).any(dim=1, keepdim=True)], dim=1)
+
+
+def no_change(n: int) -> ViewTensors:
+    """An augmentation that leaves everything as it is."""
+    return ViewTensors(
+        box=torch.tensor([[0.0, 0, 1, 1]] * n),
+        brightness=torch.ones(n),
+        contrast=torch.ones(n, 9),
+        grey=torch.zeros(n, dtype=torch.bool),
+        sigma_px=torch.zeros(n),
+        flip=torch.zeros(n, dtype=torch.bool),
+    )
 
 
 def test_channels_are_those_of_the_plain_reference(batch: Batch, stored: dict[str, np.ndarray]) -> None:
@@ -108,26 +136,132 @@ def test_views_are_those_of_the_plain_reference(
                 )
             image = plain_views.cropped(image, draws.box[i].numpy().astype(float), 11)
             if standardised:
-                there = (image != 0).any(axis=0)
                 mean, std = (np.array(values)[:, None, None] for values in (spec.mean, spec.std))
-                close(view[i], (image - mean) / std * there, 20)
+                close(view[i], (image - mean) / std, 20)
             else:
                 close(view[i], image / 255, 40)
 
 
+HOLES = [(share, seed) for share in (0.02, 0.05, 0.2, 0.5) for seed in range(4)]
+
+
+def with_holes(share: float, seed: int) -> dict[str, np.ndarray]:
+    """DN of one image, each pixel of each array without data in one band with a probability."""
+    rng = np.random.default_rng(seed)
+    pixels = {}
+    for k, (name, held) in zip((1, 2), HELD.items(), strict=True):
+        array = rng.integers(1, 9000, (1, len(held), SIDE // k, SIDE // k)).astype(np.uint16)
+        for y, x in np.argwhere(rng.random(array.shape[2:]) < share):
+            array[0, rng.integers(4), y, x] = 0  # of the bands that are wanted
+        pixels[name] = array
+    return pixels
+
+
+@pytest.mark.parametrize(("share", "seed"), HOLES)
+def test_holes_are_those_of_the_plain_reference(share: float, seed: int) -> None:
+    """After each step: values next to holes, and which pixels have data."""
+    pixels = with_holes(share, seed)
+    draws = ViewTensors.of(
+        draw_view(seed, np.zeros(1, np.int64), names(["a"]), 0, 9, Augmentation(blur_probability=1))
+    )
+    found = planes_of({name: torch.from_numpy(array) for name, array in pixels.items()}, HELD, STANDARDISED)
+    held = (dict(zip(HELD[name], array[0], strict=True)) for name, array in pixels.items())
+    plain = plain_views.channels(*held, BANDS)
+    assert np.isnan(plain).any()
+    same(found, plain)
+    same(augmented(found, no_change(1), REFERENCE), plain)
+    values = (draws.brightness, draws.grey, draws.sigma_px, draws.flip)
+    brightness, grey, sigma, flip = (v[0].item() for v in values)
+    found = augmented(found, draws, STANDARDISED)
+    plain = plain_views.augmented(
+        plain, brightness, draws.contrast[0].numpy(), bool(grey), sigma, bool(flip), True
+    )
+    same(found, plain)
+    found = cropped(found, draws.box, 11)
+    plain = plain_views.cropped(plain, draws.box[0].numpy().astype(float), 11)
+    same(found, plain)
+    mean, std = (np.array(values)[:, None, None] for values in (STANDARDISED.mean, STANDARDISED.std))
+    close(scaled(found[:, :-1], STANDARDISED, found[:, -1:])[0], (plain - mean) / std, 20)
+
+
+def same(planes: Tensor, plain: np.ndarray) -> None:
+    np.testing.assert_array_equal(planes[0, -1].numpy(), ~np.isnan(plain[0]))
+    close(planes[0, :-1], plain, 1e4)
+
+
+@pytest.mark.parametrize(("share", "seed"), HOLES)
+def test_a_constant_stays_so_next_to_holes(share: float, seed: int) -> None:
+    """Whatever mixes pixels: each of the result has the constant's value or none."""
+    pixels = {
+        name: torch.from_numpy(np.where(array > 0, 700, 0)) for name, array in with_holes(share, seed).items()
+    }
+    spec = InputSpec(ndvi=False)
+    planes, images = planes_of(pixels, HELD, spec), channels_of(pixels, HELD, spec)
+    box = torch.tensor([[0.1, 0.2, 0.7, 0.6]])
+    for mixed in (planes, blurred(planes, torch.tensor([1.5])), cropped(planes, box, 13)):
+        there = mixed[:, -1:].expand_as(mixed[:, :-1])
+        assert set(there.unique().tolist()) <= {0.0, 1.0}
+        torch.testing.assert_close(mixed[:, :-1], there * 700)
+    grown = centre(images, 24)
+    assert grown.shape[1] == 8
+    torch.testing.assert_close(grown, (grown != 0) * 700.0)
+
+
+def test_what_has_all_its_data_is_mixed_plainly(batch: Batch) -> None:
+    """To the last bit at the places of the 20 m bands, within rounding after the crop."""
+    pixels = {name: array[1:, 0] for name, array in batch.pixels.items()}
+    images = channels_of(pixels, HELD, REFERENCE)
+    plain = functional.interpolate(pixels["r20"].float(), (SIDE, SIDE), mode="bilinear")
+    assert torch.equal(images[:, BANDS.index("B05")], plain[:, HELD["r20"].index("B05")])
+    whole = torch.tensor([[0.0, 0, 1, 1]] * len(images))
+    grown = functional.interpolate(images, (22, 22), mode="bilinear")
+    torch.testing.assert_close(centre(images, 22), grown)
+    torch.testing.assert_close(cropped(with_mask(images), whole, 22)[:, :-1], grown, rtol=1e-4, atol=1e-2)
+
+
+def test_half_of_the_weight_is_enough() -> None:
+    """A crop between two pixels, one of them without data."""
+    planes = torch.tensor([0.0, 9.0, 0.0, 5.0]).reshape(1, 1, 1, 4).expand(1, 1, 4, 4)
+    found = cropped(with_mask(planes), torch.tensor([[0.0, 0, 1, 1]]), 2)
+    assert found[0, :, 0].tolist() == [[9.0, 5.0], [1.0, 1.0]]
+
+
+def test_a_blur_closes_a_small_hole_and_takes_a_lonely_pixel() -> None:
+    images = torch.full((2, 9, SIDE, SIDE), 50.0)
+    images[0, :, 8, 8] = 0
+    images[1] = 0
+    images[1, :, 8, 8] = 50
+    found = blurred(with_mask(images), torch.tensor([1.0, 1.0]))
+    torch.testing.assert_close(found[0, :-1], torch.full((9, SIDE, SIDE), 50.0))
+    assert found[0, -1].all() and not found[1].any()
+
+
 @pytest.mark.parametrize("spec", [REFERENCE, STANDARDISED], ids=["reference", "standardised"])
-def test_pixels_without_data_stay_0_in_every_band(batch: Batch, spec: InputSpec) -> None:
+def test_pixels_without_data_are_0_in_every_band(batch: Batch, spec: InputSpec) -> None:
     pixels = {name: array[:, 0] for name, array in batch.pixels.items()}
-    before = channels_of(pixels, HELD, spec)
-    gone = (before == 0).all(dim=1)
+    before = planes_of(pixels, HELD, spec)
+    gone = before[:, -1] == 0
     assert gone[0].sum() == 6 + 4 and not gone[1:].any()
+    assert ((before == 0).all(dim=1) == gone).all()
     for draws in batch.views:
         after = augmented(before, draws, spec)
-        moved = torch.where(draws.flip[:, None, None], gone.flip(-1), gone)
-        assert not after.masked_select(moved[:, None]).any()
-        assert (after.abs().amax(dim=1) > 0)[~moved].all()
+        assert not after[(after[:, -1:] == 0).expand_as(after)].any()
     nothing = augmented(before * 0, batch.views[0], spec)
-    assert not nothing.any() and not scaled(nothing, spec).any()
+    assert not nothing.any() and not scaled(nothing[:, :-1], spec, nothing[:, -1:]).any()
+
+
+def test_a_pixel_that_contrast_makes_0_still_has_data() -> None:
+    whole = torch.full((1, 9, SIDE, SIDE), 100.0)
+    whole[..., 8:] = 300.0
+    whole[..., :3, :] = 0.0
+    draws = replace(no_change(1), contrast=torch.full((1, 9), 2.0))
+    after = augmented(with_mask(whole), draws, STANDARDISED)
+    assert not after[:, :-1, 3:, :8].any()
+    after = cropped(after, draws.box, SIDE)
+    found = scaled(after[:, :-1], STANDARDISED, after[:, -1:])
+    zero = -torch.tensor(STANDARDISED.mean) / torch.tensor(STANDARDISED.std)
+    torch.testing.assert_close(found[0, :, 3:, :8], zero[:, None, None].expand(9, 13, 8))
+    assert not found[0, :, :3].any()
 
 
 def test_missing_pixels_do_not_move_the_others() -> None:
@@ -136,31 +270,23 @@ def test_missing_pixels_do_not_move_the_others() -> None:
     whole[..., 8:] = 300.0
     holed = whole.clone()
     holed[..., :4, :] = 0
-    draws = ViewTensors(
-        box=torch.tensor([[0.0, 0, 1, 1]]),
-        brightness=torch.ones(1),
-        contrast=torch.full((1, 9), 0.5),
-        grey=torch.tensor([False]),
-        sigma_px=torch.zeros(1),
-        flip=torch.tensor([False]),
-    )
-    one, other = augmented(whole, draws, REFERENCE), augmented(holed, draws, REFERENCE)
+    draws = replace(no_change(1), contrast=torch.full((1, 9), 0.5))
+    one, other = (augmented(with_mask(images), draws, REFERENCE) for images in (whole, holed))
     torch.testing.assert_close(one[..., 4:, :], other[..., 4:, :])
     assert one[0, 0, 0, 0] == 150 and not other[..., :4, :].any()
 
 
 def test_a_blur_of_0_changes_nothing_and_others_keep_the_mean_of_a_constant() -> None:
-    images = torch.rand(3, 2, 9, 8)
-    torch.testing.assert_close(blurred(images, torch.zeros(3)), images, rtol=0, atol=0)
-    torch.testing.assert_close(
-        blurred(torch.ones(3, 2, 9, 8), torch.tensor([0.1, 1, 2])), torch.ones(3, 2, 9, 8)
-    )
+    planes = with_mask(torch.rand(3, 2, 9, 8))
+    torch.testing.assert_close(blurred(planes, torch.zeros(3)), planes, rtol=0, atol=0)
+    ones = torch.ones(3, 2, 9, 8)
+    torch.testing.assert_close(blurred(ones, torch.tensor([0.1, 1, 2])), ones)
     with pytest.raises(ValueError, match="more than 6 pixels"):
         blurred(torch.rand(1, 1, 6, 9), torch.ones(1))
 
 
 def test_a_whole_box_of_the_same_size_is_the_image() -> None:
-    images = torch.rand(2, 3, 8, 8)
+    images = with_mask(torch.rand(2, 3, 8, 8))
     whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]] * 2)
     torch.testing.assert_close(cropped(images, whole, 8), images, rtol=1e-5, atol=1e-5)
     quarter = torch.tensor([[0.5, 0.25, 0.5, 0.5]] * 2)
@@ -168,12 +294,15 @@ def test_a_whole_box_of_the_same_size_is_the_image() -> None:
 
 
 def test_the_middle_is_cut_and_small_images_grow() -> None:
-    images = torch.arange(64.0).reshape(1, 1, 8, 8)
+    images = torch.arange(1, 65.0).reshape(1, 1, 8, 8)
     torch.testing.assert_close(centre(images, 4), images[:, :, 2:6, 2:6])
     torch.testing.assert_close(centre(images, 8), images)
     big = centre(images, 16)
-    expected = plain_views.finer(images[0, 0].numpy(), 2)
-    np.testing.assert_allclose(big[0, 0].numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(big[0].numpy(), plain_views.resized(images[0].numpy(), 16), rtol=1e-5)
+    images[0, 0, 2:4, 3] = 0
+    expected = plain_views.resized(plain_views.known([images[0, 0].numpy()]), 11)
+    assert np.isnan(expected).any()
+    np.testing.assert_allclose(centre(images, 11)[0].numpy(), np.nan_to_num(expected), rtol=1e-5)
 
 
 def test_scaling_is_what_the_specification_says() -> None:

@@ -1,14 +1,18 @@
 """From stored DN to what an encoder sees: whole batches, on their device, nothing that waits for it.
 
-Axes: N samples, C channels, Y, X pixels. All is float32, inside autocast too.
+Axes: N samples, C channels, Y, X pixels; D planes: the channels, then the mask, 1 where a pixel has data and
+0 where it has none. All is float32, inside autocast too.
 
 A is the artificial augmentation of the whole patch, P the crop after it (:class:`~ssl4eco_training.views`).
-A pixel without data (0 in any of the wanted bands) is 0 in every channel before A and after A, moved by the
-flip; it counts in no mean. Blur and crop are plain: next to such pixels they mix zeros in.
+A pixel has no data where any of the wanted bands is 0. It counts in no mean. Upsampling, blur and crop give
+the weighted mean of the pixels that have data; a pixel less than half of whose weight has data has none, and
+is 0 in every channel, scaled too. So a coarse pixel without data leaves none to all that it covers, a blur
+closes small holes and takes pixels that stand alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -26,6 +30,8 @@ _OWN_CORNER = "r60"
 """60 m pixels have a corner of their own, other than the patch's, so they cannot be laid under the others."""
 _SMALLEST_SIGMA_PX = 1e-2
 """All weight on the middle: what a blur of 0 is."""
+_HALF = 0.499
+"""Of the weight; a little less, so that rounding does not decide where it is half."""
 
 
 def channels_of(
@@ -33,19 +39,34 @@ def channels_of(
 ) -> Tensor:
     """``(N, C, Y, X)`` float32: the wanted bands in DN, then NDVI x 10 000, negative as 0, if wanted.
 
+    As :func:`planes_of`, without the mask.
+    """
+    return planes_of(pixels, bands, spec)[:, :-1]
+
+
+def planes_of(pixels: Mapping[str, Tensor], bands: Mapping[str, tuple[str, ...]], spec: InputSpec) -> Tensor:
+    """``(N, D, Y, X)`` float32: the channels of :func:`channels_of`, then the mask.
+
     ``pixels`` are arrays ``(N, band, y, x)`` of DN by name, ``bands`` what each holds. Coarser arrays are
     brought to the finest one's pixels bilinearly, aligned by pixel area (``align_corners=False``). A pixel
-    where any wanted band has no data is 0 in every channel; a coarse one lacks all it covers. Raises
-    ``ValueError`` for a band that is not there, or only at 60 m.
+    where any wanted band has no data is 0 in every plane. Raises ``ValueError`` for a band that is not
+    there, or only at 60 m.
     """
     places = _places(bands, spec)
-    arrays = {name: pixels[name] for name in dict.fromkeys(name for name, _ in places.values())}
-    side = max(_side(array) for array in arrays.values())
-    fine = {name: _resized(array.float(), side) for name, array in arrays.items()}
-    missing = _missing(arrays, places, side)
-    images_NCYX = torch.stack([fine[name][:, at] for name, at in places.values()], dim=1)
-    images_NCYX.masked_fill_(missing, 0.0)
-    return torch.cat([images_NCYX, ndvi_channel(images_NCYX, spec)], dim=1) if spec.ndvi else images_NCYX
+    names = dict.fromkeys(name for name, _ in places.values())
+    side = max(_side(pixels[name]) for name in names)
+    fine: dict[str, Tensor] = {}
+    masks: list[Tensor] = []
+    for name in names:
+        wanted = {band: at for band, (where, at) in places.items() if where == name}
+        stored = torch.stack([pixels[name][:, at].float() for at in wanted.values()], dim=1)
+        planes = _resized(_with_mask(stored, (stored != 0).all(dim=1, keepdim=True)), side)
+        fine |= {band: planes[:, i] for i, band in enumerate(wanted)}
+        masks.append(planes[:, -1:])
+    there = torch.stack(masks).amin(dim=0)
+    images_NCYX = torch.stack([fine[band] for band in spec.bands], dim=1) * there
+    ndvi = [ndvi_channel(images_NCYX, spec)] if spec.ndvi else []
+    return torch.cat([images_NCYX, *ndvi, there], dim=1)
 
 
 def ndvi_channel(images_NCYX: Tensor, spec: InputSpec) -> Tensor:
@@ -69,82 +90,89 @@ def make_views(batch: Batch, plans: Sequence[ViewPlan], spec: InputSpec) -> list
         whole: dict[int, Tensor] = {}
         for image in dict.fromkeys(plan.image for plan in plans):
             pixels = {name: array[:, image] for name, array in batch.pixels.items()}
-            whole[image] = channels_of(pixels, batch.bands, spec)
+            whole[image] = planes_of(pixels, batch.bands, spec)
         views = []
         for plan, draws in zip(plans, batch.views, strict=True):
-            images = augmented(whole[plan.image], draws, spec) if plan.augment else whole[plan.image]
-            views.append(scaled(cropped(images, draws.box, spec.image_px), spec))
+            planes = augmented(whole[plan.image], draws, spec) if plan.augment else whole[plan.image]
+            planes = cropped(planes, draws.box, spec.image_px)
+            views.append(scaled(planes[:, :-1], spec, planes[:, -1:]))
     return views
 
 
-def augmented(images_NCYX: Tensor, draws: ViewTensors, spec: InputSpec) -> Tensor:
-    """A: the same shape, in DN. Pixels that are 0 in all channels stay so."""
-    there = (images_NCYX != 0).any(dim=1, keepdim=True)
-    images = _contrast(images_NCYX * _per_sample(draws.brightness), draws.contrast[:, :, None, None], there)
+def augmented(planes_NDYX: Tensor, draws: ViewTensors, spec: InputSpec) -> Tensor:
+    """A: the same shape, in DN; the mask is blurred and flipped as the channels are."""
+    images, there = planes_NDYX[:, :-1], planes_NDYX[:, -1:]
+    images = _contrast(images * _per_sample(draws.brightness), draws.contrast[:, :, None, None], there)
     if spec.ndvi and spec.scaling == "standardised":
         images = torch.cat([images[:, :-1], ndvi_channel(images, spec)], dim=1)
     images = torch.where(_per_sample(draws.grey), images.mean(dim=1, keepdim=True), images)
-    images = blurred(images * there, draws.sigma_px) * there
-    return torch.where(_per_sample(draws.flip), images.flip(-1), images)
+    planes = blurred(_with_mask(images, there), draws.sigma_px)
+    return torch.where(_per_sample(draws.flip), planes.flip(-1), planes)
 
 
-def blurred(images_NCYX: Tensor, sigma_px: Tensor) -> Tensor:
+def blurred(planes_NDYX: Tensor, sigma_px: Tensor) -> Tensor:
     """Gaussian blur with a deviation ``(N,)`` in pixels for each sample, borders reflected.
 
-    The kernel ends at ``BLUR_RADIUS_PX`` and sums to 1; at 0 nothing changes.
+    The kernel ends at ``BLUR_RADIUS_PX`` and sums to 1; at 0 nothing changes, yet costs as much: to pick the
+    others the host would have to wait for the device. Raises ``ValueError`` for images of no more pixels a
+    side than the kernel's end.
     """
-    n, c, y, x = images_NCYX.shape
+    n, d, y, x = planes_NDYX.shape
     if min(y, x) <= BLUR_RADIUS_PX:
         raise ValueError(f"images must have more than {BLUR_RADIUS_PX} pixels a side, got {x} x {y}")
-    steps = torch.arange(-BLUR_RADIUS_PX, BLUR_RADIUS_PX + 1, device=images_NCYX.device)
+    steps = torch.arange(-BLUR_RADIUS_PX, BLUR_RADIUS_PX + 1, device=planes_NDYX.device)
     weights_NK = torch.exp(-0.5 * (steps / sigma_px.clamp(min=_SMALLEST_SIGMA_PX)[:, None]) ** 2)
     weights_NK = weights_NK / weights_NK.sum(dim=1, keepdim=True)
-    kernel = weights_NK.repeat_interleave(c, dim=0, output_size=n * c)[:, None]
+    kernel = weights_NK.repeat_interleave(d, dim=0, output_size=n * d)[:, None]
     border = [BLUR_RADIUS_PX] * 2
-    planes = images_NCYX.reshape(1, n * c, y, x)
+    planes = planes_NDYX.reshape(1, n * d, y, x)
     along = functional.conv2d(
-        functional.pad(planes, (*border, 0, 0), "reflect"), kernel[:, :, None], groups=n * c
+        functional.pad(planes, (*border, 0, 0), "reflect"), kernel[:, :, None], groups=n * d
     )
-    return functional.conv2d(
-        functional.pad(along, (0, 0, *border), "reflect"), kernel[..., None], groups=n * c
-    ).reshape(n, c, y, x)
+    both = functional.conv2d(
+        functional.pad(along, (0, 0, *border), "reflect"), kernel[..., None], groups=n * d
+    )
+    return _of_data(both.reshape(n, d, y, x))
 
 
-def cropped(images_NCYX: Tensor, box_N4: Tensor, px: int) -> Tensor:
-    """P: ``(N, C, px, px)``, the boxes (left, top, width, height as shares of the side), bilinear.
+def cropped(planes_NDYX: Tensor, box_N4: Tensor, px: int) -> Tensor:
+    """P: ``(N, D, px, px)``, the boxes (left, top, width, height as shares of the side), bilinear.
 
     The centre of output pixel i samples the patch at ``left + width (i + 0.5) / px``; beyond the patch its
     border goes on. This is not quite a crop and a resize after it: boxes begin and end between pixels, the
     samples at a box's edge see the pixels beside it, and a box of more than ``px`` pixels is not smoothed.
     """
-    centres = (torch.arange(px, device=images_NCYX.device, dtype=torch.float32) + 0.5) / px
+    centres = (torch.arange(px, device=planes_NDYX.device, dtype=torch.float32) + 0.5) / px
     x_NX = 2 * (box_N4[:, 0:1] + box_N4[:, 2:3] * centres) - 1
     y_NY = 2 * (box_N4[:, 1:2] + box_N4[:, 3:4] * centres) - 1
     grid = torch.stack([x_NX[:, None, :].expand(-1, px, -1), y_NY[:, :, None].expand(-1, -1, px)], dim=-1)
-    return functional.grid_sample(
-        images_NCYX, grid, mode="bilinear", padding_mode="border", align_corners=False
+    return _of_data(
+        functional.grid_sample(planes_NDYX, grid, mode="bilinear", padding_mode="border", align_corners=False)
     )
 
 
 def centre(images_NCYX: Tensor, px: int) -> Tensor:
-    """``(N, C, px, px)``: the middle of images that are large enough, smaller ones resized bilinearly."""
+    """``(N, C, px, px)``: the middle of images that are large enough, smaller ones resized bilinearly.
+
+    Of images that were not augmented: pixels without data are those that are 0 in all channels.
+    """
     y, x = images_NCYX.shape[-2:]
     if min(y, x) < px:
-        return _resized(images_NCYX, (px, px))
+        return _resized(_with_mask(images_NCYX, _not_0(images_NCYX)), (px, px))[:, :-1]
     top, left = (y - px) // 2, (x - px) // 2
     return images_NCYX[..., top : top + px, left : left + px]
 
 
-def scaled(images_NCYX: Tensor, spec: InputSpec) -> Tensor:
+def scaled(images_NCYX: Tensor, spec: InputSpec, there_N1YX: Tensor | None = None) -> Tensor:
     """DN as the encoder takes them: over 255, or less the mean over the deviation.
 
-    In the latter pixels that are 0 in all bands, which have no data, become 0: the mean.
+    In the latter pixels without data become 0: the mean. ``there_N1YX`` is the mask; None: pixels that are 0
+    in all channels have no data, as it is in images that were not augmented.
     """
     if spec.scaling == "reference":
         return images_NCYX / DN_SCALE
     mean, std = _statistics(spec, images_NCYX.device)
-    there = (images_NCYX != 0).any(dim=1, keepdim=True)
-    return (images_NCYX - mean) / std * there
+    return (images_NCYX - mean) / std * (_not_0(images_NCYX) if there_N1YX is None else there_N1YX)
 
 
 def _places(bands: Mapping[str, tuple[str, ...]], spec: InputSpec) -> dict[str, tuple[str, int]]:
@@ -157,24 +185,29 @@ def _places(bands: Mapping[str, tuple[str, ...]], spec: InputSpec) -> dict[str, 
     return {band: known[band] for band in spec.bands}
 
 
-def _missing(
-    arrays: Mapping[str, Tensor], places: Mapping[str, tuple[str, int]], side: tuple[int, int]
-) -> Tensor:
-    """``(N, 1, Y, X)`` bool: where a wanted band has no data."""
-    found = []
-    for name, array in arrays.items():
-        wanted = [at for where, at in places.values() if where == name]
-        gone = torch.stack([array[:, at] == 0 for at in wanted]).any(dim=0)[:, None]
-        if _side(gone) != side:
-            gone = functional.interpolate(gone.float(), side, mode="nearest-exact") > 0
-        found.append(gone)
-    return torch.stack(found).any(dim=0)
+def _resized(planes_NDYX: Tensor, side: tuple[int, int]) -> Tensor:
+    if _side(planes_NDYX) == side:
+        return planes_NDYX
+    return _of_data(functional.interpolate(planes_NDYX, side, mode="bilinear", align_corners=False))
 
 
-def _resized(images_NCYX: Tensor, side: tuple[int, int]) -> Tensor:
-    if _side(images_NCYX) == side:
-        return images_NCYX
-    return functional.interpolate(images_NCYX, side, mode="bilinear", align_corners=False)
+def _with_mask(images_NCYX: Tensor, there_N1YX: Tensor) -> Tensor:
+    """``(N, D, Y, X)``: 0 where there is no data."""
+    return torch.cat([images_NCYX * there_N1YX, there_N1YX.to(images_NCYX.dtype)], dim=1)
+
+
+def _of_data(mixed_NDYX: Tensor) -> Tensor:
+    """Weighted means over pixels with data, of planes with 0 where there are none; the mask is 0 and 1 again.
+
+    What the mask became is the share of the weight that has data.
+    """
+    share = mixed_NDYX[:, -1:]
+    return mixed_NDYX / share.masked_fill(share < _HALF, math.inf)
+
+
+def _not_0(images_NCYX: Tensor) -> Tensor:
+    """``(N, 1, Y, X)`` bool: where a channel is not 0."""
+    return (images_NCYX != 0).any(dim=1, keepdim=True)
 
 
 def _side(images: Tensor) -> tuple[int, int]:
@@ -183,7 +216,7 @@ def _side(images: Tensor) -> tuple[int, int]:
 
 
 def _contrast(images_NCYX: Tensor, factor_NC11: Tensor, there_N1YX: Tensor) -> Tensor:
-    """Differences from each channel's mean over the pixels with data, times a factor."""
+    """Differences from each channel's mean over the pixels with data, times a factor; others hold 0."""
     count = there_N1YX.sum(dim=(-2, -1), keepdim=True).clamp(min=1)
     mean = images_NCYX.sum(dim=(-2, -1), keepdim=True) / count
     return mean + (images_NCYX - mean) * factor_NC11
