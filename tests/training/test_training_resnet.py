@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ssl4eco_training.resnet import resnet
+from ssl4eco_training.resnet import ResNet, resnet
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 PUBLISHED_ENTRIES = {18: 122, 34: 218, 50: 320}
@@ -84,3 +88,54 @@ def test_the_stride_of_a_bottleneck_is_on_its_three_by_three() -> None:
 def test_values_that_cannot_be_meant_are_refused(depth: int, channels: int, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         resnet(depth, channels)
+
+
+def results(encoder: ResNet, images: torch.Tensor) -> list[torch.Tensor]:
+    """Features, and the gradients of images and parameters."""
+    images = images.clone(memory_format=torch.preserve_format).requires_grad_()
+    features = encoder(images)
+    gradients = torch.autograd.grad(features.square().sum(), [images, *encoder.parameters()])
+    return [features, *gradients]
+
+
+@pytest.mark.parametrize("channels", [3, 8, 9])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_padded_channels_change_no_result_and_no_gradient(channels: int, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    plain = resnet(18, channels).double().to(memory_format=layout)
+    torch.manual_seed(0)
+    padded = resnet(18, channels, pad_channels=True).double().to(memory_format=layout)
+    images = torch.randn(3, channels, 32, 32, dtype=torch.float64).to(memory_format=layout)
+    assert [*plain.state_dict()] == [*padded.state_dict()]
+    for one, other in zip(results(plain, images), results(padded, images), strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other)
+
+
+class _Inputs(TorchDispatchMode):
+    """Images and weight of each convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ == "convolution":
+            self.seen.append(args[:2])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("channels", "worked"), [(3, 8), (8, 8), (9, 16)])
+def test_padded_channels_are_a_multiple_of_8_in_the_layout_that_is_given(channels: int, worked: int) -> None:
+    encoder = resnet(18, channels, pad_channels=True).to(memory_format=torch.channels_last)
+    images = torch.randn(2, channels, 32, 32).to(memory_format=torch.channels_last)
+    for found in (encoder, copy.deepcopy(encoder)):
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), _Inputs() as inputs:
+            found(images)
+        for tensor in inputs.seen[0]:
+            assert tensor.shape[1] == worked and tensor.dtype == torch.bfloat16
+            assert tensor.is_contiguous(memory_format=torch.channels_last)
+    encoder.conv1.pad_channels = False
+    with torch.no_grad(), _Inputs() as inputs:
+        encoder(images)
+    assert inputs.seen[0][0].shape[1] == channels
