@@ -7,19 +7,22 @@ import re
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from tests.store.small_dataset import build_small
 from tests.training.globe_dataset import BANDS, LACKS, N_LOCATIONS, N_TRAIN, SEASONS, build_globe
+from tests.training.globe_encoders import Means, means
 
 from ssl4eco_data.store import ShardReader, read_small_arrays
 from ssl4eco_training import embed
 from ssl4eco_training.embed import Pace, embed_dataset, embed_to, open_source
 from ssl4eco_training.embeddings import joined, read_embeddings, to_table
-from ssl4eco_training.encoders import judged
+from ssl4eco_training.encoders import Judged, from_settings, judged
 from ssl4eco_training.errors import TrainingError
 from ssl4eco_training.identity import dataset_fingerprint
 
@@ -129,6 +132,68 @@ def test_parts_of_another_encoder_or_split_are_made_again(
         alike = (who.model, rows.start) == (encoder.model, 0)
         assert embed_to(path, source, encoder, Pace()) == (8 if alike else 9)
         assert read_embeddings(path).model == encoder.model
+
+
+def scaled_means(**changes: Any) -> Judged:
+    return from_settings("mine:encoder", {**means(), **changes})
+
+
+def other_weights() -> dict[str, Any]:
+    encoder = Means(len(BANDS))
+    torch.nn.init.ones_(encoder.mix.bias)
+    return {"encoder": encoder}
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"units": "DN"},
+        {"normalisation": dict.fromkeys(BANDS, (0.4, 0.3))},
+        {"normalisation": None},
+        {"size_px": 15},
+        {"bands": BANDS[::-1]},
+        other_weights(),
+        {"encoder": lambda images: images.mean(dim=(2, 3))},
+    ],
+)
+def test_parts_of_other_settings_or_weights_are_made_again(
+    globe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    path, now = tmp_path / "e.parquet", scaled_means(**changes)
+    with monkeypatch.context() as patched:
+        patched.setattr(embed, "join_files", stop)
+        for made_before in (scaled_means(), now):
+            with pytest.raises(KeyboardInterrupt):
+                embed_to(path, open_source(globe, made_before, None), made_before, Pace())
+        assert len(list((tmp_path / "e.parquet.parts").iterdir())) == 9
+    source = open_source(globe, now, None)
+    assert embed_to(path, source, now, Pace()) == (0 if now.weights else 9)
+    expected = embed_dataset(source, now, Pace())
+    assert (read_embeddings(path).vectors == expected.vectors).all()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_plain_function_may_have_changed_so_its_parts_are_made_again(globe: Path, tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+
+    def times(factor: float) -> Judged:
+        return scaled_means(encoder=lambda images: factor * images.mean(dim=(2, 3)))
+
+    def stops(images: torch.Tensor) -> torch.Tensor:
+        if (tmp_path / "e.parquet.parts" / "00002.parquet").exists():
+            raise KeyboardInterrupt
+        return images.mean(dim=(2, 3))
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_to(path, open_source(globe, times(1), None), scaled_means(encoder=stops), Pace())
+    embed_to(path, open_source(globe, times(2), None), times(2), Pace())
+    expected = embed_dataset(open_source(globe, times(2), None), times(2), Pace())
+    assert (read_embeddings(path).vectors == expected.vectors).all()
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_fingerprint_is_the_dataset_s(globe: Path, tmp_path: Path) -> None:

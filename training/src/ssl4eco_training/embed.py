@@ -132,20 +132,16 @@ def embed_to(path: Path, source: Source, encoder: Judged, pace: Pace) -> int:
     """Write the embeddings of a source as one GeoParquet file; the number of parts made now.
 
     Parts lie beside it until all are there, so that a run that was stopped goes on where it was; parts of
-    another encoder, dataset or choice of rows are made again.
+    other weights, settings, rows or of another dataset are made again, and all parts of a plain function,
+    of which nobody can tell whether it is still the same.
     """
     encoder.to(pace.device)
     folder = path.with_name(f"{path.name}.parts")
     parts, made = [], 0
     for number, rows in enumerate(_blocks(source.rows)):
         part = folder / f"{number:05d}.parquet"
-        identity = {
-            "model": encoder.model,
-            "dataset": source.fingerprint,
-            "input": encoder.spec.as_dict(),
-            "rows": rows.tolist(),
-        }
-        if not _is_part(part, identity):
+        identity = {"encoder": encoder.identity(), "dataset": source.fingerprint, "rows": rows.tolist()}
+        if not (encoder.weights and _is_part(part, identity)):
             here = embedded(source, encoder, rows, pace)
             write_atomic(part, encoded(to_table(here, {"ssl4eco_part": identity})))
             made += 1

@@ -17,7 +17,7 @@ import copy
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,25 @@ _UNIT_SCALES = {"DN": 1.0, "reflectance": 1 / NDVI_SCALE}
 class Judged:
     """An encoder with all it needs to be fed.
 
-    ``model`` names it with a hash of its weights. ``spec`` says bands and size; ``prepare`` takes images
-    ``(N, C, px, px)`` in DN (:func:`transforms.channels_of`, cut to the size) to the encoder's input.
+    ``model`` names it with the first digits of ``weights``, the SHA-256 of its ``state_dict`` (empty for a
+    plain function). ``spec`` says bands and size; ``prepare`` takes images ``(N, C, px, px)`` in DN
+    (:func:`transforms.channels_of`, cut to the size) to the encoder's input.
     """
 
     model: str
+    weights: str
     encoder: Callable[[Tensor], Tensor]
     spec: InputSpec
-    prepare: Callable[[Tensor], Tensor]
+    prepare: Normalise | AsTrained
+
+    def identity(self) -> dict[str, Any]:
+        """For JSON: all that was declared, and the weights. Two plain functions may have the same."""
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "input": self.spec.as_dict(),
+            "prepare": asdict(self.prepare),
+        }
 
     def to(self, device: torch.device) -> Judged:
         """Ready on a device, not training."""
@@ -74,7 +85,7 @@ class Normalise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _AsTrained:
+class AsTrained:
     """The scaling of exported weights."""
 
     spec: InputSpec
@@ -93,8 +104,7 @@ def judged(named: str, make: MakeEncoder | None = None) -> Judged:
     """
     if named.endswith(WEIGHTS):
         encoder, spec = load_encoder(Path(named), make=make)
-        model = f"{Path(named).stem}@{_digest(encoder)}"
-        return Judged(model=model, encoder=encoder, spec=spec, prepare=_AsTrained(spec=spec))
+        return _named(Path(named).stem, encoder, spec, AsTrained(spec=spec))
     if ":" not in named:
         raise TrainingError(
             f"--encoder {named}: give exported weights (*{WEIGHTS}) or module:function that returns an "
@@ -119,12 +129,8 @@ def from_settings(named: str, settings: Any) -> Judged:
     spec = _spec(named, settings)
     channels = (*spec.bands, *((NDVI,) if spec.ndvi else ()))
     mean, std = _moments(named, settings["normalisation"], channels)
-    return Judged(
-        model=f"{named}@{_digest(settings['encoder'])}",
-        encoder=settings["encoder"],
-        spec=spec,
-        prepare=Normalise(scale=_UNIT_SCALES[settings["units"]], mean=mean, std=std),
-    )
+    prepare = Normalise(scale=_UNIT_SCALES[settings["units"]], mean=mean, std=std)
+    return _named(named, settings["encoder"], spec, prepare)
 
 
 def random_twin(of: Judged, seed: int) -> Judged:
@@ -150,7 +156,15 @@ def random_twin(of: Judged, seed: int) -> Judged:
                     parameter.normal_(0.0, 0.02)
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return replace(of, model=f"random of {of.model}", encoder=twin)
+    return replace(of, model=f"random of {of.model}", weights=_digest(twin), encoder=twin)
+
+
+def _named(
+    name: str, encoder: Callable[[Tensor], Tensor], spec: InputSpec, prepare: Normalise | AsTrained
+) -> Judged:
+    weights = _digest(encoder)
+    model = f"{name}@{weights[:12] or 'function'}"
+    return Judged(model=model, weights=weights, encoder=encoder, spec=spec, prepare=prepare)
 
 
 def _spec(named: str, settings: Mapping[str, Any]) -> InputSpec:
@@ -206,12 +220,13 @@ def _refuse_names(
 
 
 def _digest(encoder: Any) -> str:
-    """Twelve hexadecimal digits of the weights; ``function`` for what has none."""
-    if not isinstance(encoder, nn.Module):
-        return "function"
+    """SHA-256 (hexadecimal) of the weights; empty for what has none."""
+    state = encoder.state_dict() if isinstance(encoder, nn.Module) else {}
+    if not state:
+        return ""
     digest = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         plain = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
         digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()
