@@ -16,7 +16,6 @@ from tests.training.globe_dataset import N_TRAIN, build_globe
 
 from ssl4eco_training import claim
 from ssl4eco_training.claim_pair import ARMS, open_pair
-from ssl4eco_training.claim_scores import claim_lines, mean_of
 from ssl4eco_training.comparison import compare
 from ssl4eco_training.embeddings import Embeddings
 from ssl4eco_training.errors import TrainingError
@@ -72,16 +71,21 @@ def test_both_arms_are_judged_on_both_datasets(folder):
     }
     assert all(set(line["scores"]) == {*ARMS, "random"} for line in found["lines"])
     assert found["conditions"]["seeds"] == [0, 1]
+    assert found["intervals_over"] == "seeds and locations"
     assert (folder / "claim.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_difference_is_that_of_the_means_and_of_the_seeds(folder):
     lines = results(folder)["lines"]
-    assert any(line["difference"]["value"] for line in lines)
+    assert any(line["differences"]["calendar"]["value"] for line in lines)
     for line in lines:
         one, other = (line["scores"][arm]["value"] for arm in ARMS)
-        assert line["difference"]["value"] == pytest.approx(one - other)
-        assert np.mean(line["difference_by_seed"]) == pytest.approx(one - other)
+        difference = line["differences"]["calendar"]
+        assert difference["value"] == pytest.approx(one - other)
+        by_seed = [np.array(line["scores"][arm]["by_run"]) for arm in ARMS]
+        assert difference["by_run"] == pytest.approx(by_seed[0] - by_seed[1])
+        assert np.mean(difference["by_run"]) == pytest.approx(one - other)
+        assert len(difference["by_run"]) == 2
 
 
 def test_a_finished_run_is_not_trained_again_and_seeds_can_be_added(folder, twins):
@@ -95,6 +99,17 @@ def test_a_finished_run_is_not_trained_again_and_seeds_can_be_added(folder, twin
     assert (status, said.count("finished before")) == (0, 4)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(list(folder.glob("runs/*/*/encoder.safetensors"))) == 6
+
+
+def test_of_one_seed_it_is_said_that_the_interval_does_not_know_others(folder, twins):
+    status, said, _ = made_claim(twins, folder, "--seeds", "1", "--steps", "2")
+    said = " ".join(said.split())
+    assert status == 0 and "95% interval over locations, of one seed" in said
+    assert "one seed: the intervals do not say how much another training run would differ (--seeds)" in said
+    assert results(folder)["intervals_over"] == "locations, of one seed"
+    status, said, _ = made_claim(twins, folder, "--seeds", "2", "--steps", "2")
+    said = " ".join(said.split())
+    assert status == 0 and "95% interval over seeds and locations" in said and "one seed" not in said
 
 
 def test_a_folder_of_other_conditions_is_refused(folder, twins):
@@ -150,27 +165,18 @@ def test_all_runs_have_the_steps_of_the_arm_with_fewer_locations(twins):
     assert runs[1][1] == replace(runs[0][1], dataset=pair.roots[ARMS[1]], folder="runs/calendar/seed-5")
 
 
-def test_one_seed_gives_the_paired_difference_of_evaluate():
-    """Against the code that compares two encoders."""
+def test_seeds_that_disagree_leave_the_sign_of_the_difference_open():
+    """One seed has the first arm far ahead, the other the second: both together none."""
     sharp, dull = noisy(0, 0.3), noisy(1, 3.0)
-    rules = Rules(blocks=Blocks(block_km=1000.0), probe=ProbeParameters(epochs=5), draws=30)
+    rules = Rules(blocks=Blocks(block_km=1000.0), probe=ProbeParameters(epochs=5), draws=60)
     make = [lambda table: classes_task("season", table, table.season, k=3)]
-    expected = compare({"sharp": sharp, "dull": dull}, make, rules).lines
-    found, refused = claim_lines("x", {ARMS[0]: [sharp], ARMS[1]: [dull]}, make, rules)
-    assert not refused
-    for one, other in zip(found, expected, strict=True):
-        assert one.difference == other.differences["dull"]
-        assert one.scores == dict(zip(ARMS, other.scores.values(), strict=True))
-        assert one.difference.value > 0
-    twice, _ = claim_lines("x", {ARMS[0]: [sharp, dull], ARMS[1]: [dull, sharp]}, make, rules)
-    assert [line.difference.value for line in twice] == pytest.approx([0.0, 0.0])
-    assert twice[0].by_seed[0] == -twice[0].by_seed[1] == found[0].difference.value
-
-
-def test_the_mean_of_statistics_is_not_defined_where_one_is_not():
-    weights = np.ones(2)
-    assert mean_of([lambda _: 1.0, lambda w: w.sum()])(weights) == 1.5
-    assert np.isnan(mean_of([lambda _: 1.0, lambda _: float("nan")])(weights))
+    once = compare({ARMS[0]: [sharp], ARMS[1]: [dull]}, make, rules).lines
+    twice = compare({ARMS[0]: [sharp, dull], ARMS[1]: [dull, sharp]}, make, rules).lines
+    for alone, both in zip(once, twice, strict=True):
+        one, mean = alone.differences[ARMS[1]], both.differences[ARMS[1]]
+        assert one.interval.low > 0
+        assert mean.by_run == (one.value, -one.value) and mean.value == pytest.approx(0.0)
+        assert mean.interval.low < -one.interval.low and mean.interval.high > one.interval.low
 
 
 def noisy(seed: int, noise: float) -> Embeddings:

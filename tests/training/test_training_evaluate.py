@@ -249,7 +249,7 @@ def test_differences_are_paired() -> None:
     rules = Rules(protocol="paper", draws=200)
     task, other = north(first), north(second)
     folds = folds_of(task, rules)
-    mine, theirs = (statistic_of(t, folds, answers(t, folds, "k-NN", rules), rules) for t in (task, other))
+    mine, theirs = ([statistic_of(t, folds, answers(t, folds, "k-NN", rules), rules)] for t in (task, other))
     alone, both = score(task, mine, rules), paired(task, mine, theirs, rules)
     assert both.value == pytest.approx(alone.value - score(other, theirs, rules).value)
     assert both.interval.high - both.interval.low < 0.6 * (alone.interval.high - alone.interval.low)
@@ -259,7 +259,7 @@ def test_a_comparison_does_not_depend_on_the_order_of_rows_and_repeats() -> None
     table = toy(80, 3, 1.0)
     mixed = table.take(np.random.default_rng(0).permutation(80))
     rules = Rules(protocol="paper", draws=20, probe=ProbeParameters(epochs=5))
-    first, other = (compare({"m": t}, [north], rules).lines for t in (table, mixed))
+    first, other = (compare({"m": [t]}, [north], rules).lines for t in (table, mixed))
     assert first == other
 
 
@@ -267,9 +267,9 @@ def test_embeddings_of_other_images_are_not_compared() -> None:
     table = toy(30, 0, 1.0)
     rules = Rules(protocol="paper", draws=10)
     with pytest.raises(TrainingError, match="are of datasets d and e: embed the same dataset with both"):
-        compare({"m": table, "o": replace(table, model="o", dataset="e")}, [north], rules)
+        compare({"m": [table], "o": [replace(table, model="o", dataset="e")]}, [north], rules)
     with pytest.raises(TrainingError, match=r"m has 30 embeddings and o 29, of different"):
-        compare({"m": table, "o": replace(table, model="o").take(np.arange(29))}, [north], rules)
+        compare({"m": [table], "o": [replace(table, model="o").take(np.arange(29))]}, [north], rules)
 
 
 def test_a_score_that_is_not_defined_is_said() -> None:
@@ -280,7 +280,7 @@ def test_a_score_that_is_not_defined_is_said() -> None:
         return classes_task("rare", embeddings, np.where(np.arange(40) == 3, "one", "other"), k=3)
 
     rules = Rules(protocol="paper", draws=20, probe=ProbeParameters(epochs=3))
-    lines = compare({"m": table}, [rare], rules).lines
+    lines = compare({"m": [table]}, [rare], rules).lines
     assert all("only 4 samples in the smallest fold" in one.note for one in lines)
     assert all("1 samples of classes that their fold does not train on" in one.note for one in lines)
     assert "10 probes still improving at the last epoch" in lines[1].note

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,12 @@ from ssl4eco_data.errors import Ssl4ecoError
 from ssl4eco_data.store import write_atomic
 from ssl4eco_training.claim_figure import draw, figure_maker
 from ssl4eco_training.claim_options import Judging, parser, recipe_of, rules_of
-from ssl4eco_training.claim_pair import ARMS, Pair, open_pair
-from ssl4eco_training.claim_scores import RANDOM, ClaimLine, claim_lines
+from ssl4eco_training.claim_pair import ARMS, CALENDAR, RANDOM, Pair, open_pair
+from ssl4eco_training.comparison import Line, compare
 from ssl4eco_training.embed import Pace, embed_dataset, open_source
 from ssl4eco_training.embeddings import Embeddings
 from ssl4eco_training.encoders import Judged, judged, random_twin
-from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.imports import load_object
 from ssl4eco_training.judge import Score
 from ssl4eco_training.recipes import Recipe
@@ -50,17 +50,28 @@ _PACE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What came out: the lines, why some tasks could not be judged, and the conditions."""
+    """What came out: the lines by the dataset judged on, why tasks could not be judged, the conditions.
 
-    lines: tuple[ClaimLine, ...]
+    Of a line, runs are seeds: scores are means over them, and its difference to ``CALENDAR`` is paired by
+    seed. Intervals are over ``over``.
+    """
+
+    lines: Mapping[str, tuple[Line, ...]]
     refused: tuple[str, ...]
     conditions: dict[str, Any]
 
+    @property
+    def over(self) -> str:
+        """What is drawn again for the intervals."""
+        return "seeds and locations" if len(self.conditions["seeds"]) > 1 else "locations, of one seed"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
+        lines = [{"judged_on": name, **line.as_dict()} for name, each in self.lines.items() for line in each]
         return {
             "conditions": self.conditions,
-            "lines": [line.as_dict() for line in self.lines],
+            "intervals_over": self.over,
+            "lines": lines,
             "refused": list(self.refused),
         }
 
@@ -130,16 +141,17 @@ def judge_runs(runs: Sequence[tuple[str, Recipe]], pair: Pair, judging: Judging,
         encoders[arm].append(encoder)
         if arm == ARMS[0]:
             encoders[RANDOM].append(random_twin(encoder, recipe.seed))
-    lines: list[ClaimLine] = []
+    lines: dict[str, tuple[Line, ...]] = {}
     refused: list[str] = []
     for arm, root in pair.roots.items():
         tables = {
             name: [_embedded(root, one, judging, pace) for one in each] for name, each in encoders.items()
         }
         tasks = [functools.partial(own_task, name, root) for name in judging.tasks]
-        found, not_found = claim_lines(arm, tables, tasks, judging.rules)
-        lines += found
-        refused += not_found
+        found = compare(tables, tasks, judging.rules)
+        refused += [f"{arm}: {why}" for why in found.refused]
+        if found.lines:
+            lines[arm] = found.lines
     if not lines:
         raise TrainingError("no task can be judged: " + "; ".join(refused))
     conditions = {
@@ -148,7 +160,7 @@ def judge_runs(runs: Sequence[tuple[str, Recipe]], pair: Pair, judging: Judging,
         **pair.as_dict(),
         **judging.as_dict(),
     }
-    return Claim(lines=tuple(lines), refused=tuple(refused), conditions=conditions)
+    return Claim(lines=lines, refused=tuple(refused), conditions=conditions)
 
 
 def _embedded(root: str, encoder: Judged, judging: Judging, pace: Pace) -> Embeddings:
@@ -164,16 +176,18 @@ def shown(claim: Claim, judged_on: str) -> Table:
     """The lines of one judged dataset as a table, in percent."""
     table = Table(
         title=f"judged on the {judged_on} images",
-        caption="percent; difference: phenological less calendar [95% interval over locations], each seed's",
+        caption="percent; difference: phenological less calendar "
+        f"[95% interval over {claim.over}], each seed's",
         box=None,
         pad_edge=False,
     )
     for heading in ("task", "method", "n", "phenol.", "calendar", "random", "difference", "by seed"):
         table.add_column(heading, no_wrap=heading == "difference", justify="right")
-    for line in (line for line in claim.lines if line.judged_on == judged_on):
+    for line in claim.lines[judged_on]:
         means = (_percent(line.scores[arm].value) for arm in (*ARMS, RANDOM))
-        each = " ".join(f"{100 * value:+.1f}" for value in line.by_seed)
-        table.add_row(line.task, line.method, str(line.samples), *means, _interval(line.difference), each)
+        difference = line.differences[CALENDAR]
+        each = " ".join(f"{100 * value:+.1f}" for value in difference.by_run)
+        table.add_row(line.task, line.method, str(line.samples), *means, _interval(difference), each)
     return table
 
 
@@ -196,8 +210,23 @@ def caption_of(claim: Claim) -> str:
     )
 
 
+def notes_of(claim: Claim) -> list[str]:
+    """What a reader must know before believing the lines."""
+    notes = [
+        f"{name}, {one.task}, {one.method}: {one.note}"
+        for name, lines in claim.lines.items()
+        for one in lines
+        if one.note
+    ]
+    if len(claim.conditions["seeds"]) == 1:
+        notes.append(
+            "one seed: the intervals do not say how much another training run would differ (--seeds)"
+        )
+    return [*notes, *(f"not judged: {why}" for why in claim.refused)]
+
+
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Train, judge, show, draw; the exit status. Raises TrainingError and StoreError."""
+    """Train, judge, show, draw; the exit status. Raises TrainingError, StoreError and OSError."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TrainingError("a claim is made in one process: start it without torchrun")
     figure_maker(options.to)
@@ -212,13 +241,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return exit_code(signal)
     claim = judge_runs(runs, pair, rules, pace)
     write_atomic(options.to.with_suffix(".json"), json.dumps(claim.as_dict(), indent=1).encode())
-    draw(claim.lines, caption_of(claim), options.to)
-    for arm in ARMS:
+    draw(claim.lines, claim.over, caption_of(claim), options.to)
+    for arm in claim.lines:
         console.print(shown(claim, arm))
-    notes = dict.fromkeys(
-        f"{one.judged_on}, {one.task}, {one.method}: {one.note}" for one in claim.lines if one.note
-    )
-    for note in (*notes, *(f"not judged: {why}" for why in claim.refused)):
+    for note in notes_of(claim):
         console.print(note, highlight=False, markup=False)
     console.print(f"{options.to}, {options.to.with_suffix('.json')}", highlight=False)
     return 0
@@ -229,8 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(__doc__ or "").parse_args(arguments)
     try:
         return run(options, Console())
-    except (TrainingError, Ssl4ecoError) as error:
-        print(error, file=sys.stderr)
+    except (TrainingError, Ssl4ecoError, OSError) as error:
+        print(told(error), file=sys.stderr)
         return 1
 
 

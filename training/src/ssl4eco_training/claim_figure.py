@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ssl4eco_data.store import write_atomic
-from ssl4eco_training.claim_pair import ARMS
-from ssl4eco_training.claim_scores import RANDOM, ClaimLine
+from ssl4eco_training.claim_pair import ARMS, CALENDAR, RANDOM
+from ssl4eco_training.comparison import Line
 from ssl4eco_training.errors import TrainingError
 from ssl4eco_training.judge import Score
 
@@ -40,21 +40,22 @@ def figure_maker(path: Path) -> ModuleType:
     return made
 
 
-def draw(lines: Sequence[ClaimLine], caption: str, path: Path) -> None:
-    """Write the figure: a row of panels per judged dataset, a row in them per task and method."""
-    judged = list(dict.fromkeys(line.judged_on for line in lines))
-    most = max(sum(line.judged_on == name for line in lines) for name in judged)
+def draw(lines: Mapping[str, Sequence[Line]], over: str, caption: str, path: Path) -> None:
+    """Write the figure: a row of panels per judged dataset, a row in them per task and method.
+
+    ``over`` says what is drawn again for the intervals.
+    """
+    most = max(len(mine) for mine in lines.values())
     figure = figure_maker(path).Figure(
-        figsize=(10, len(judged) * (1.2 + _ROW_INCH * most) + 0.9), layout="constrained"
+        figsize=(10, len(lines) * (1.2 + _ROW_INCH * most) + 0.9), layout="constrained"
     )
-    panels = figure.subplots(len(judged), 2, squeeze=False, sharex="col")
-    for name, (left, right) in zip(judged, panels, strict=True):
-        mine = [line for line in lines if line.judged_on == name]
+    panels = figure.subplots(len(lines), 2, squeeze=False, sharex="col")
+    for (name, mine), (left, right) in zip(lines.items(), panels, strict=True):
         _draw_scores(left, mine)
         _draw_differences(right, mine)
         left.set_title(f"judged on the {name} images", loc="left", fontsize=10)
         right.set_title(f"{ARMS[0]} less {ARMS[1]}", loc="left", fontsize=10)
-    panels[-1][0].set_xlabel("score, percent; mean over seeds, 95 % interval over locations", fontsize=9)
+    panels[-1][0].set_xlabel(f"score, percent; mean over seeds, 95 % interval over {over}", fontsize=9)
     panels[-1][1].set_xlabel("difference, points; small marks: each seed", fontsize=9)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=9, frameon=False)
@@ -64,7 +65,7 @@ def draw(lines: Sequence[ClaimLine], caption: str, path: Path) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _draw_scores(panel: Any, lines: Sequence[ClaimLine]) -> None:
+def _draw_scores(panel: Any, lines: Sequence[Line]) -> None:
     for number, arm in enumerate(lines[0].scores):
         rows = np.arange(len(lines)) + (number - 1) * _SHIFT
         colour, shape = _STYLES[arm]
@@ -80,13 +81,13 @@ def _draw_scores(panel: Any, lines: Sequence[ClaimLine]) -> None:
     _lay_out(panel, len(lines))
 
 
-def _draw_differences(panel: Any, lines: Sequence[ClaimLine]) -> None:
+def _draw_differences(panel: Any, lines: Sequence[Line]) -> None:
     rows = np.arange(len(lines))
     panel.axvline(0, color="#555555", linewidth=0.8)
     for row, line in zip(rows, lines, strict=True):
-        values = 100 * np.array(line.by_seed)
+        values = 100 * np.array(line.differences[CALENDAR].by_run)
         panel.scatter(values, np.full(values.size, row + _SHIFT), s=10, color="#999999")
-    _bars(panel, [line.difference for line in lines], rows, "#000000", "o", lowest=-np.inf)
+    _bars(panel, [line.differences[CALENDAR] for line in lines], rows, "#000000", "o", lowest=-np.inf)
     panel.set_yticks(rows, [""] * rows.size)
     _lay_out(panel, len(lines))
 

@@ -14,6 +14,8 @@ from ssl4eco_training.errors import TrainingError
 from ssl4eco_training.identity import dataset_fingerprint
 
 PHENOLOGICAL, CALENDAR = ARMS = ("phenological", "calendar")
+RANDOM = "random"
+"""The encoders that stand beside the arms."""
 _SOURCE = "phenology_source"
 _HOW = "build both from configurations that differ in [dataset] root and [phenology] date_rule alone"
 

@@ -1,4 +1,7 @@
-"""One or several tables of embeddings of the same images, judged on tasks: scores and paired differences."""
+"""Models on the same images, judged on tasks: scores and paired differences.
+
+A model is one table of embeddings or several, of as many training runs; scores are then means over the runs.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ from ssl4eco_training.metrics import Statistic
 from ssl4eco_training.tasks import Task
 
 TaskMaker = Callable[[Embeddings], Task]
+Tables = Mapping[str, Sequence[Embeddings]]
+"""The embeddings of each model, one table per run; the runs of all models correspond."""
 _FEW = 10
 """Fewer tested samples in a fold than these say little, R2 above all; it is said."""
 
@@ -53,8 +58,8 @@ class Line:
             name: getattr(self, name)
             for name in ("task", "metric", "method", "samples", "left_out", "folds", "k", "note")
         }
-        plain["scores"] = {model: plain_score(value) for model, value in self.scores.items()}
-        plain["differences"] = {model: plain_score(value) for model, value in self.differences.items()}
+        plain["scores"] = {model: _plain_score(value) for model, value in self.scores.items()}
+        plain["differences"] = {model: _plain_score(value) for model, value in self.differences.items()}
         return plain
 
 
@@ -66,47 +71,48 @@ class Comparison:
     refused: tuple[str, ...]
 
 
-def compare(tables: Mapping[str, Embeddings], tasks: Sequence[TaskMaker], rules: Rules) -> Comparison:
+def compare(tables: Tables, tasks: Sequence[TaskMaker], rules: Rules) -> Comparison:
     """Every task by every method for every model, the first against the others.
 
     Folds are those of the first table and the same for all. Raises TrainingError for tables of different
-    images, and when no task could be judged.
+    images.
     """
-    ordered = {model: table.ordered() for model, table in tables.items()}
-    first = next(iter(ordered.values()))
-    for other in ordered.values():
+    ordered = {model: [table.ordered() for table in runs] for model, runs in tables.items()}
+    first = next(iter(ordered.values()))[0]
+    for other in (table for runs in ordered.values() for table in runs):
         refuse_unlike(first, other)
     lines: list[Line] = []
     refused = []
     for make in tasks:
         try:
-            lines += _lines({model: make(table) for model, table in ordered.items()}, rules)
+            made = {model: [make(table) for table in runs] for model, runs in ordered.items()}
+            lines += _lines(made, rules)
         except TrainingError as error:
             refused.append(str(error))
-    if not lines:
-        raise TrainingError("no task can be judged: " + "; ".join(refused))
     return Comparison(lines=tuple(lines), refused=tuple(refused))
 
 
-def _lines(by_model: Mapping[str, Task], rules: Rules) -> list[Line]:
-    task = next(iter(by_model.values()))
+def _lines(by_model: Mapping[str, Sequence[Task]], rules: Rules) -> list[Line]:
+    task = next(iter(by_model.values()))[0]
     try:
         folds = folds_of(task, rules)
     except TrainingError as error:
         raise TrainingError(f"task {task.name}: {error}") from error
-    return [_line(by_model, task, folds, method, rules) for method in METHODS]
+    return [_line(by_model, folds, method, rules) for method in METHODS]
 
 
 def _line(
-    by_model: Mapping[str, Task], task: Task, folds: Sequence[Fold], method: Method, rules: Rules
+    by_model: Mapping[str, Sequence[Task]], folds: Sequence[Fold], method: Method, rules: Rules
 ) -> Line:
-    statistics: dict[str, Statistic] = {}
+    statistics: dict[str, list[Statistic]] = {model: [] for model in by_model}
     capped = 0
-    for model, own in by_model.items():
-        given = answers(own, folds, method, rules)
-        statistics[model] = statistic_of(own, folds, given, rules)
-        capped += given.capped
-    scores = {model: score(task, statistic, rules) for model, statistic in statistics.items()}
+    for model, runs in by_model.items():
+        for own in runs:
+            given = answers(own, folds, method, rules)
+            statistics[model].append(statistic_of(own, folds, given, rules))
+            capped += given.capped
+    task = next(iter(by_model.values()))[0]
+    scores = {model: score(task, runs, rules) for model, runs in statistics.items()}
     (_, mine), *others = statistics.items()
     return Line(
         task=task.name,
@@ -118,11 +124,11 @@ def _line(
         k=task.k,
         scores=scores,
         differences={model: paired(task, mine, theirs, rules) for model, theirs in others},
-        note=note_of(task, folds, scores, capped),
+        note=_note_of(task, folds, scores, capped),
     )
 
 
-def note_of(task: Task, folds: Sequence[Fold], scores: Mapping[str, Score], capped: int) -> str:
+def _note_of(task: Task, folds: Sequence[Fold], scores: Mapping[str, Score], capped: int) -> str:
     """What a reader must know of a line before believing it."""
     said = []
     if task.left_out:
@@ -152,9 +158,14 @@ def _never_trained(task: Task, folds: Sequence[Fold]) -> int:
     return sum(int((~np.isin(task.truth[f.test], task.truth[f.train])).sum()) for f in folds)
 
 
-def plain_score(value: Score) -> dict[str, float | int | None]:
+def _plain_score(value: Score) -> dict[str, Any]:
     numbers = {"value": value.value, "low": value.interval.low, "high": value.interval.high}
     return {
-        **{name: None if math.isnan(number) else number for name, number in numbers.items()},
+        **{name: _plain(number) for name, number in numbers.items()},
+        "by_run": [_plain(number) for number in value.by_run],
         "undefined_draws": value.interval.undefined,
     }
+
+
+def _plain(number: float) -> float | None:
+    return None if math.isnan(number) else number

@@ -23,7 +23,7 @@ from ssl4eco_data.errors import Ssl4ecoError
 from ssl4eco_data.store import Place, ShardReader, read_small_arrays, write_atomic
 from ssl4eco_training.embeddings import Embeddings, encoded, join_files, joined, to_table
 from ssl4eco_training.encoders import Judged, judged
-from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.identity import dataset_fingerprint
 from ssl4eco_training.transforms import centre, channels_of
 
@@ -258,8 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         split = None if options.split == "all" else options.split
         source = open_source(options.dataset, encoder, split)
         embed_to(options.to, source, encoder, pace_of(options))
-    except (TrainingError, Ssl4ecoError) as error:
-        print(error, file=sys.stderr)
+    except (TrainingError, Ssl4ecoError, OSError) as error:
+        print(told(error), file=sys.stderr)
         return 1
     print(f"{options.to}: {pq.read_metadata(options.to).num_rows} embeddings of {encoder.model}")
     return 0

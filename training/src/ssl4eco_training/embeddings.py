@@ -130,7 +130,10 @@ def encoded(table: pa.Table) -> bytes:
 
 
 def join_files(path: Path, parts: Iterable[Path]) -> None:
-    """Write the rows of files, in their order, as one file at once; one part is in memory at a time."""
+    """Write the rows of files, in their order, as one file at once; one part is in memory at a time.
+
+    Raises OSError with the path when the disk refuses.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     writer: pq.ParquetWriter | None = None
     try:
@@ -147,6 +150,8 @@ def join_files(path: Path, parts: Iterable[Path]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

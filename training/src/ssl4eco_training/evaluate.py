@@ -23,7 +23,7 @@ from ssl4eco_training.comparison import Comparison, Line, TaskMaker, compare
 from ssl4eco_training.embed import SPLITS, Pace, add_common, embed_dataset, open_source, pace_of, rows_of
 from ssl4eco_training.embeddings import Embeddings, read_embeddings
 from ssl4eco_training.encoders import WEIGHTS, Judged, judged, random_twin
-from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.folds import BLOCK_KM, BUFFER_KM, Blocks
 from ssl4eco_training.identity import dataset_fingerprint
 from ssl4eco_training.intervals import DRAWS, LEVEL
@@ -225,17 +225,14 @@ def rules_of(options: argparse.Namespace, pace: Pace) -> Rules:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Judge an encoder and print the scores; the exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        tasks, pace = tasks_of(options), pace_of(options)
-        rules = rules_of(options, pace)
-        tables = tables_of(options, pace)
-        comparison = compare(tables, tasks, rules)
-    except (TrainingError, Ssl4ecoError) as error:
-        print(error, file=sys.stderr)
-        return 1
+def run(options: argparse.Namespace) -> None:
+    """Judge an encoder and print the scores. Raises TrainingError, StoreError and OSError."""
+    tasks, pace = tasks_of(options), pace_of(options)
+    rules = rules_of(options, pace)
+    tables = tables_of(options, pace)
+    comparison = compare({model: [table] for model, table in tables.items()}, tasks, rules)
+    if not comparison.lines:
+        raise TrainingError("no task can be judged: " + "; ".join(comparison.refused))
     if options.json:
         first = next(iter(tables.values()))
         head = {
@@ -247,11 +244,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = [line.as_dict() for line in comparison.lines]
         notes = {"refused": comparison.refused, "seen_before": seen_before(options)}
         print(json.dumps({**head, "lines": lines, **notes}, indent=1))
-        return 0
+        return
     console = Console()
     console.print(shown(comparison, options))
     for note in (*_notes(comparison), *seen_before(options)):
         console.print(note, highlight=False, markup=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge an encoder and print the scores; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        run(options)
+    except (TrainingError, Ssl4ecoError, OSError) as error:
+        print(told(error), file=sys.stderr)
+        return 1
     return 0
 
 

@@ -2,7 +2,8 @@
 
 Under the *paper* protocol folds are by chance and a score is the mean over the folds; under the *corrected*
 one folds are blocks of the globe and the score is that of all tested samples together, which no small fold
-distorts. Both have bootstrap intervals over locations, and both test each sample once.
+distorts. Both have bootstrap intervals over locations (and over training runs where there are several), and
+both test each sample once.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A score or a difference; NaN where it is not defined."""
+    """A score or a difference, the mean of those of each training run; NaN where it is not defined."""
 
     value: float
     interval: Interval
+    by_run: tuple[float, ...]
 
 
 def folds_of(task: Task, rules: Rules) -> tuple[Fold, ...]:
@@ -118,17 +120,16 @@ def statistic_of(task: Task, folds: Sequence[Fold], given: Answers, rules: Rules
     return statistic
 
 
-def score(task: Task, statistic: Statistic, rules: Rules) -> Score:
-    """A statistic of the samples as they are, and its interval."""
-    value = unweighted(statistic, len(task.truth))
-    return Score(
-        value=value, interval=bootstrap(statistic, _groups(task), seed=rules.seed, draws=rules.draws)
-    )
+def score(task: Task, runs: Sequence[Statistic], rules: Rules) -> Score:
+    """The mean of a statistic over runs, of the samples as they are, and its interval."""
+    by_run = tuple(unweighted(run, len(task.truth)) for run in runs)
+    interval = bootstrap(runs, _groups(task), seed=rules.seed, draws=rules.draws)
+    return Score(value=float(np.mean(by_run)), interval=interval, by_run=by_run)
 
 
-def paired(task: Task, first: Statistic, second: Statistic, rules: Rules) -> Score:
-    """``first - second`` on the same samples and folds, with the interval of the difference."""
-    return score(task, difference(first, second), rules)
+def paired(task: Task, first: Sequence[Statistic], second: Sequence[Statistic], rules: Rules) -> Score:
+    """``first - second`` of each pair of runs on the same samples and folds: their mean, its interval."""
+    return score(task, [difference(*pair) for pair in zip(first, second, strict=True)], rules)
 
 
 def refuse_unlike(first: Embeddings, second: Embeddings) -> None:

@@ -42,7 +42,7 @@ from ssl4eco_data.store.files import relative_to
 from ssl4eco_data.store.metadata import DOCUMENT, read_document, to_bytes
 from ssl4eco_data.store.schema import ARRAYS, GROUP, PATCHES
 from ssl4eco_data.store.versions import dataset_place
-from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.inputs import BANDS
 
 NOTE = "staged.json"
@@ -277,9 +277,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         done = _shown(given.dataset, given.to, given.profile, given.bands.split(","), given.threads)
-    except (TrainingError, Ssl4ecoError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    except (TrainingError, Ssl4ecoError, ValueError, OSError) as error:
+        print(told(error), file=sys.stderr)
+        return 1
     print(
         f"{given.to}: {done.files} files, {done.copied} of them copied now ({done.copied_bytes / 1e6:.1f} MB)"
     )
