@@ -15,6 +15,7 @@ import pytest
 from tests.training.globe_dataset import N_TRAIN, build_globe
 
 from ssl4eco_training import claim
+from ssl4eco_training.baseline import random_embeddings
 from ssl4eco_training.claim_pair import ARMS, open_pair
 from ssl4eco_training.comparison import compare
 from ssl4eco_training.embeddings import Embeddings
@@ -101,12 +102,20 @@ def test_a_finished_run_is_not_trained_again_and_seeds_can_be_added(folder, twin
     assert len(list(folder.glob("runs/*/*/encoder.safetensors"))) == 6
 
 
-def test_of_one_seed_it_is_said_that_the_interval_does_not_know_others(folder, twins):
+def test_of_one_seed_it_is_said_that_the_interval_does_not_know_others(folder, twins, monkeypatch):
+    beside = []
+
+    def spied(source, of, seed, pace):
+        beside.append((source.root, seed))
+        return random_embeddings(source, of, seed, pace)
+
+    monkeypatch.setattr(claim, "random_embeddings", spied)
     status, said, _ = made_claim(twins, folder, "--seeds", "1", "--steps", "2")
     said = " ".join(said.split())
     assert status == 0 and "95% interval over locations, of one seed" in said
     assert "one seed: the intervals do not say how much another training run would differ (--seeds)" in said
     assert results(folder)["intervals_over"] == "locations, of one seed"
+    assert beside == [(root, 0) for root in twins.values()]
     status, said, _ = made_claim(twins, folder, "--seeds", "2", "--steps", "2")
     said = " ".join(said.split())
     assert status == 0 and "95% interval over seeds and locations" in said and "one seed" not in said

@@ -23,13 +23,13 @@ from rich.table import Table
 
 from ssl4eco_data.errors import Ssl4ecoError
 from ssl4eco_data.store import write_atomic
+from ssl4eco_training.baseline import random_embeddings
 from ssl4eco_training.claim_figure import draw, figure_maker
 from ssl4eco_training.claim_options import Judging, parser, recipe_of, rules_of
 from ssl4eco_training.claim_pair import ARMS, CALENDAR, RANDOM, Pair, open_pair
 from ssl4eco_training.comparison import Line, compare
 from ssl4eco_training.embed import Pace, embed_dataset, open_source
-from ssl4eco_training.embeddings import Embeddings
-from ssl4eco_training.encoders import Judged, judged, random_twin
+from ssl4eco_training.encoders import Judged, judged
 from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.imports import load_object
 from ssl4eco_training.judge import Score
@@ -134,19 +134,21 @@ def trained(runs: Sequence[tuple[str, Recipe]], console: Console) -> int:
 
 def judge_runs(runs: Sequence[tuple[str, Recipe]], pair: Pair, judging: Judging, pace: Pace) -> Claim:
     """All finished runs, and a random encoder per seed, judged on the images of both datasets."""
-    encoders: dict[str, list[Judged]] = {arm: [] for arm in (*ARMS, RANDOM)}
+    encoders: dict[str, list[tuple[int, Judged]]] = {arm: [] for arm in ARMS}
     for arm, recipe in runs:
         make = load_object(recipe.encoder) if ":" in recipe.encoder else None
-        encoder = judged(str(Path(recipe.folder) / WEIGHTS), make)
-        encoders[arm].append(encoder)
-        if arm == ARMS[0]:
-            encoders[RANDOM].append(random_twin(encoder, recipe.seed))
+        encoders[arm].append((recipe.seed, judged(str(Path(recipe.folder) / WEIGHTS), make)))
     lines: dict[str, tuple[Line, ...]] = {}
     refused: list[str] = []
     for arm, root in pair.roots.items():
         tables = {
-            name: [_embedded(root, one, judging, pace) for one in each] for name, each in encoders.items()
+            name: [embed_dataset(open_source(root, one, judging.split), one, pace) for _, one in each]
+            for name, each in encoders.items()
         }
+        tables[RANDOM] = [
+            random_embeddings(open_source(root, one, judging.split), one, seed, pace)
+            for seed, one in encoders[ARMS[0]]
+        ]
         tasks = [functools.partial(own_task, name, root) for name in judging.tasks]
         found = compare(tables, tasks, judging.rules)
         refused += [f"{arm}: {why}" for why in found.refused]
@@ -161,10 +163,6 @@ def judge_runs(runs: Sequence[tuple[str, Recipe]], pair: Pair, judging: Judging,
         **judging.as_dict(),
     }
     return Claim(lines=lines, refused=tuple(refused), conditions=conditions)
-
-
-def _embedded(root: str, encoder: Judged, judging: Judging, pace: Pace) -> Embeddings:
-    return embed_dataset(open_source(root, encoder, judging.split), encoder, pace)
 
 
 def _locations(pair: Pair, arm: str, split: str) -> int:

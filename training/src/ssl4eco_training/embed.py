@@ -193,18 +193,28 @@ def _read_ahead(
             yield ready
 
 
-@torch.inference_mode()
-def _features(
+def images_of(
     source: Source, encoder: Judged, pixels: dict[str, npt.NDArray[Any]], device: torch.device
-) -> npt.NDArray[np.float32]:
+) -> Tensor:
+    """``(N, C, px, px)`` float32 as the encoder takes them, from what the source's reader read.
+
+    Raises TrainingError when the source does not fit the encoder.
+    """
     tensors = {name: torch.from_numpy(values).to(device) for name, values in pixels.items()}
     bands = {name: source.reader.bands(name) for name in tensors}
     try:
         channels_NCYX = channels_of(tensors, bands, encoder.spec)
     except ValueError as error:
         raise TrainingError(f"{source.root} does not fit {encoder.model}: {error}") from error
-    images_NCYX = centre(channels_NCYX, encoder.spec.image_px)
-    out: Tensor = encoder.encoder(encoder.prepare(images_NCYX))
+    return encoder.prepare(centre(channels_NCYX, encoder.spec.image_px))
+
+
+@torch.inference_mode()
+def _features(
+    source: Source, encoder: Judged, pixels: dict[str, npt.NDArray[Any]], device: torch.device
+) -> npt.NDArray[np.float32]:
+    images_NCYX = images_of(source, encoder, pixels, device)
+    out: Tensor = encoder.encoder(images_NCYX)
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(images_NCYX):
         shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise TrainingError(

@@ -137,8 +137,9 @@ def random_twin(of: Judged, seed: int) -> Judged:
     """The same architecture with weights drawn anew: the baseline that has learnt nothing.
 
     Convolutions draw as in He et al. 2015 (fan out), other layers as they do when they are made; parameters
-    of a module that cannot (``reset_parameters``) come from a normal distribution of deviation 0.02. Raises
-    TrainingError for a plain function, which has no weights to draw.
+    of a module that cannot (``reset_parameters``) come from a normal distribution of deviation 0.02. Batch
+    norms still lack statistics (:mod:`ssl4eco_training.baseline` gives them). Raises TrainingError for a
+    plain function, which has no weights to draw.
     """
     if not isinstance(of.encoder, nn.Module):
         raise TrainingError(

@@ -1,7 +1,8 @@
 """Judge an encoder: ``python -m ssl4eco_training.evaluate DATASET --encoder weights.safetensors``.
 
 k-NN and linear probes on frozen embeddings, with bootstrap intervals; beside them a random encoder of the
-same architecture, and with --against the paired difference to another encoder on the same folds.
+same architecture (its batch norms calibrated on images that are judged), and with --against the paired
+difference to another encoder on the same folds.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from rich.table import Table
 
 from ssl4eco_data.errors import Ssl4ecoError
 from ssl4eco_data.store import read_small_arrays
+from ssl4eco_training.baseline import random_embeddings
 from ssl4eco_training.comparison import Comparison, Line, TaskMaker, compare
 from ssl4eco_training.embed import SPLITS, Pace, add_common, embed_dataset, open_source, pace_of, rows_of
 from ssl4eco_training.embeddings import Embeddings, read_embeddings
-from ssl4eco_training.encoders import WEIGHTS, Judged, judged, random_twin
+from ssl4eco_training.encoders import WEIGHTS, judged
 from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.folds import BLOCK_KM, BUFFER_KM, Blocks
 from ssl4eco_training.identity import dataset_fingerprint
@@ -48,18 +50,15 @@ def tables_of(options: argparse.Namespace, pace: Pace) -> dict[str, Embeddings]:
             table = _from_table(name, options.dataset, split)
         else:
             encoder = judged(name)
-            table = _embedded(options.dataset, encoder, split, pace)
+            source = open_source(options.dataset, encoder, split)
+            table = embed_dataset(source, encoder, pace)
             if name == options.encoder and options.random:
-                twin = random_twin(encoder, options.seed)
-                tables[twin.model] = _embedded(options.dataset, twin, split, pace)
+                twin = random_embeddings(source, encoder, options.seed, pace)
+                tables[twin.model] = twin
         if table.model in tables:
             raise TrainingError(f"--against {name} is the same model, {table.model}")
         tables[table.model] = table
     return dict(sorted(tables.items(), key=lambda item: item[0].startswith("random of ")))
-
-
-def _embedded(dataset: str, encoder: Judged, split: str | None, pace: Pace) -> Embeddings:
-    return embed_dataset(open_source(dataset, encoder, split), encoder, pace)
 
 
 def _from_table(name: str, dataset: str, split: str | None) -> Embeddings:

@@ -20,8 +20,8 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
     The running statistics move by the mean over the groups of a pass, so that the mean of the buffers over
     processes is what one process would have (:func:`ssl4eco_training.gather.average_running_statistics`).
-    In ``eval`` mode it is plain batch norm. Raises ``ValueError`` for a batch that is no multiple of
-    ``group``.
+    In ``eval`` mode, and with a ``momentum`` of None (the mean over all batches), it is plain batch norm.
+    Raises ``ValueError`` for a batch that is no multiple of ``group``.
     """
 
     running_mean: Tensor
@@ -36,7 +36,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, C, Y, X)`` of the same type and memory format."""
-        if not self.training:
+        if not self.training or self.momentum is None:
             return super().forward(input)
         if input.shape[0] % self.group:
             raise ValueError(
