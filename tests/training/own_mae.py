@@ -55,6 +55,9 @@ class MaskedAutoencoder(nn.Module):
     def before_step(self) -> None:
         pass
 
+    def after_step(self) -> None:
+        pass
+
     def forward(self, views: Sequence[Tensor]) -> Loss:
         patches_NLP = self.encoder.patches(views[0])
         tokens_NLD = self.encoder.tokens(patches_NLP)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ssl4eco_data.store import Layout, StoreParameters, create, write_block, write_coordinates, write_table
+from ssl4eco_training.norm import GroupedBatchNorm2d
 from ssl4eco_training.protocols import Loss
 from ssl4eco_training.views import ViewPlan
 
@@ -22,11 +23,17 @@ SIZE_PX = 32
 
 
 def build_run_dataset(
-    root: Path, n: int = 24, *, bands: Sequence[str] = BANDS, seasons: Sequence[str] = SEASONS, seed: int = 0
+    root: Path,
+    n: int = 24,
+    *,
+    bands: Sequence[str] = BANDS,
+    seasons: Sequence[str] = SEASONS,
+    seed: int = 0,
+    validation: Sequence[int] = (-2, -1),
 ) -> Path:
     """A finished dataset of ``n`` locations; each has its own spectrum, which its seasons change a little.
 
-    The last two are of the split ``validation``.
+    Those at the places ``validation`` are of that split, the others of ``train``.
     """
     layout = Layout(
         n_locations=n,
@@ -39,6 +46,8 @@ def build_run_dataset(
     ids = [f"{seed}-{i:03d}" for i in range(n)]
     create(root / "patches.zarr", layout)
     present = np.ones((n, len(seasons)), dtype=bool)
+    splits = np.full(n, "train", dtype=object)
+    splits[list(validation)] = "validation"
     for first in range(0, n, 8):
         rows = slice(first, min(first + 8, n))
         blocks = {a.name: _pixels(rng, a.dtype, (rows.stop - first, *a.shape[1:])) for a in layout.arrays}
@@ -52,7 +61,7 @@ def build_run_dataset(
             "west": 500_000.0 + 1000 * np.arange(n),
             "north": np.full(n, 5_600_000.0),
             "biome": pd.Series(["Mangroves"] * n, dtype="str"),
-            "split": pd.Series(["train"] * (n - 2) + ["validation"] * 2, dtype="str"),
+            "split": pd.Series(splits, dtype="str"),
             "weight": np.linspace(1, 2, n),
         }
     )
@@ -110,6 +119,14 @@ class Encoder(nn.Sequential):
         )
 
 
+class EncoderInGroups(Encoder):
+    """With batch norm in groups of two samples."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.insert(1, GroupedBatchNorm2d(16, 2))
+
+
 class Drawing(nn.Module):
     """An objective that draws from torch's generator: two views of one image shall be alike."""
 
@@ -126,6 +143,9 @@ class Drawing(nn.Module):
         return Loss((one - other).square().mean(), {})
 
     def before_step(self) -> None:
+        pass
+
+    def after_step(self) -> None:
         pass
 
 

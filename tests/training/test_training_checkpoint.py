@@ -18,7 +18,7 @@ def state(**changes: Any) -> dict[str, Any]:
     return {
         "dataset": "abc",
         "recipe": debug_cpu().as_dict(),
-        "locations": 24,
+        "locations": "train-24",
         "weights": {"w": torch.arange(1000.0)},
         **changes,
     }
@@ -61,7 +61,7 @@ def test_a_cut_one_a_foreign_one_and_an_absent_one_are_refused(tmp_path: Path) -
 def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint.path_of(tmp_path, 1)
     torch.save({"format": 99}, path)
-    with pytest.raises(CheckpointError, match="has format 99, this version reads 1"):
+    with pytest.raises(CheckpointError, match="has format 99, this version reads 2"):
         checkpoint.load(path)
 
 
@@ -81,7 +81,7 @@ def test_the_newest_and_every_nth_stay(tmp_path: Path) -> None:
 def test_what_must_not_change_is_refused_with_both_values(tmp_path: Path, name: str, value: Any) -> None:
     now = debug_cpu().as_dict() | {name: value}
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.refuse_other(tmp_path / "x", state(), now, "abc", 24)
+        checkpoint.refuse_other(tmp_path / "x", state(), now, "abc", "train-24")
     message = str(caught.value)
     assert f"{name} = {debug_cpu().as_dict()[name]}" in message
     assert str(value) in message
@@ -90,12 +90,18 @@ def test_what_must_not_change_is_refused_with_both_values(tmp_path: Path, name: 
 
 def test_another_dataset_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="dataset abc, data/demo is other"):
-        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "other", 24)
+        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "other", "train-24")
 
 
-def test_another_number_of_locations_is_refused_with_both(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="trained on 24 locations, the split has 23 now"):
-        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "abc", 23)
+def test_other_locations_are_refused_with_both_fingerprints(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.refuse_other(tmp_path / "x", state(), debug_cpu().as_dict(), "abc", "other-24")
+    message = str(caught.value)
+    assert (
+        "other locations (fingerprint train-24) than the split 'train' of data/demo has now (other-24)"
+        in message
+    )
+    assert "--folder" in message
 
 
 def test_rates_are_the_recipes_and_momenta_the_checkpoints(tmp_path: Path) -> None:
@@ -121,7 +127,7 @@ def test_a_pickle_of_something_else_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_what_may_change_is_said(tmp_path: Path) -> None:
     now = debug_cpu().as_dict() | {"epochs": 80.0, "log_every": 1}
-    said = checkpoint.refuse_other(tmp_path / "x", state(), now, "abc", 24)
+    said = checkpoint.refuse_other(tmp_path / "x", state(), now, "abc", "train-24")
     assert sorted(said) == ["epochs was 200, is now 80.0", "log_every was 10, is now 1"]
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from ssl4eco_training import alarms
 from ssl4eco_training.errors import TrainingError
 from ssl4eco_training.journal import Journal, read_log
-from ssl4eco_training.monitor import Monitor, Plan, numbers
+from ssl4eco_training.monitor import Monitor, Plan, means
 from ssl4eco_training.protocols import Loss
 from ssl4eco_training.recipes import Recipe, debug_cpu, seco_eco
 
@@ -97,7 +99,7 @@ def test_lines_come_every_few_steps_with_rates_and_alarms(tmp_path: Path) -> Non
         for step in range(1, 7):
             fed.read_bytes += 1000
             spread = torch.tensor(0.025 if step < 3 else 0.001)
-            monitor.after(step, Loss(torch.tensor(1.5), {"embedding_std": spread}), 0.25)
+            monitor.after(step, [Loss(torch.tensor(1.5), {"embedding_std": spread})], 0.25)
     lines = read_log(tmp_path)
     assert [(line["event"], line["step"]) for line in lines] == [
         ("start", 0), ("step", 2), ("step", 4), ("alarm", 4), ("step", 6),
@@ -113,7 +115,7 @@ def test_lines_come_every_few_steps_with_rates_and_alarms(tmp_path: Path) -> Non
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
     plan = Plan(begin=0, steps=2, epoch_locations=64, limit_s=None)
     with Monitor(small(tmp_path / "run"), plan, Fed(), first=False) as monitor:
-        monitor.after(2, Loss(torch.tensor(1.5)), 0.25)
+        monitor.after(2, [Loss(torch.tensor(1.5))], 0.25)
         monitor.alarm(2, "x")
     assert not (tmp_path / "run").exists()
 
@@ -124,8 +126,33 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
         pytest.raises(TrainingError, match=r"loss is nan at step 2.*--learning_rate"),
         Monitor(small(tmp_path), plan, Fed(), first=True) as monitor,
     ):
-        monitor.after(2, Loss(torch.tensor(math.nan)), 0.25)
+        monitor.after(2, [Loss(torch.tensor(math.nan))], 0.25)
 
 
-def test_numbers_keep_their_names() -> None:
-    assert numbers({"a": torch.tensor(1), "b": torch.tensor(2.5)}) == {"a": 1.0, "b": 2.5}
+def test_a_line_has_the_means_over_the_micro_batches() -> None:
+    parts = [
+        Loss(torch.tensor(1.0), {"accuracy_0": torch.tensor(1), "embedding_std": torch.tensor(0.5)}),
+        Loss(torch.tensor(2.0), {"embedding_std": torch.tensor(0.25), "accuracy_0": torch.tensor(0)}),
+    ]
+    assert means(parts) == {"loss": 1.5, "accuracy_0": 0.5, "embedding_std": 0.375}
+
+
+def one_of_two(rank: int, folder: Path) -> None:
+    """A process whose share of the batch has values of its own."""
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    try:
+        plan = Plan(begin=0, steps=2, epoch_locations=64, limit_s=None)
+        with Monitor(small(folder / "run"), plan, Fed(), first=rank == 0) as monitor:
+            for step in (1, 2):
+                spread = torch.tensor(0.0 if rank else 0.5)
+                monitor.after(step, [Loss(torch.tensor(1.0 + rank), {"embedding_std": spread})], 0.25)
+        (folder / str(rank)).write_text(str(monitor.last))
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_line_has_the_means_over_the_processes(tmp_path: Path) -> None:
+    mp.spawn(one_of_two, (tmp_path,), nprocs=2)
+    (line,) = (line for line in read_log(tmp_path / "run") if line["event"] == "step")
+    assert (line["loss"], line["embedding_std"]) == (1.5, 0.25)
+    assert (tmp_path / "0").read_text() == (tmp_path / "1").read_text()

@@ -107,10 +107,25 @@ def test_the_key_of_its_own_view_goes_into_each_queue(seco: SeCo) -> None:
     moved_apart(seco)
     other, shown = copy.deepcopy(seco), views(4)
     seco(shown)
+    assert torch.equal(seco.queue.keys_SKD, other.queue.keys_SKD)
+    seco.after_step()
     for i in range(3):
         wanted = project(other.key_heads, i, other.key_encoder(shown[1 + i]))
         torch.testing.assert_close(seco.queue.keys_SKD[i, :8], wanted)
         assert torch.equal(seco.queue.keys_SKD[i, 8:], other.queue.keys_SKD[i, 8:])
+
+
+def test_the_parts_of_a_step_have_the_same_queue(seco: SeCo) -> None:
+    """Their keys come after it, in their order."""
+    other, parts = copy.deepcopy(seco), [views(4, seed=1), views(4, seed=2)]
+    alone = [copy.deepcopy(seco)(part).total for part in parts]
+    assert all(torch.equal(seco(part).total, total) for part, total in zip(parts, alone, strict=True))
+    seco.after_step()
+    for part in parts:
+        other(part)
+        other.after_step()
+    assert seco.queue.written == other.queue.written == 16
+    assert torch.equal(seco.queue.keys_SKD, other.queue.keys_SKD)
 
 
 def test_moco_is_the_literal_forward() -> None:
@@ -153,11 +168,14 @@ def test_in_eval_mode_nothing_is_put_into_the_queue(seco: SeCo) -> None:
 
 def test_a_saved_and_loaded_objective_goes_on_the_same(seco: SeCo) -> None:
     seco(views(4, seed=1))
+    seco.after_step()
     torch.manual_seed(9)
     other = SeCo(Small, dim=6, queue=32)
     other.load_state_dict(seco.state_dict())
     for seed in (2, 3, 4, 5):
         assert torch.equal(seco(views(4, seed=seed)).total, other(views(4, seed=seed)).total)
+        seco.after_step()
+        other.after_step()
     assert (other.queue.written, other.queue.pointer) == (40, 8)
 
 
@@ -166,8 +184,10 @@ def test_what_is_shown_takes_no_gradient_and_tells_a_collapse(seco: SeCo) -> Non
     assert not any(value.requires_grad or value.ndim for value in shown.values())
     names = {f"{kind}_{i}" for kind in ("loss", "accuracy") for i in range(3)}
     assert set(shown) == names | {"embedding_std", "queue_filled"}
-    assert shown["queue_filled"] == 0.25
+    assert shown["queue_filled"] == 0
+    seco.after_step()
     same = seco([view[:1].expand_as(view) for view in views(4)]).shown
+    assert same["queue_filled"] == 0.25
     assert same["embedding_std"] < 1e-4 < shown["embedding_std"]
 
 
@@ -238,6 +258,7 @@ def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, object], 
 def test_batches_that_do_not_fit_are_refused(seco: SeCo) -> None:
     with pytest.raises(ValueError, match="40 samples but the queue holds 32"):
         seco(views(4, samples=40))
+        seco.after_step()
     with pytest.raises(ValueError, match="takes 4 views, got 2"):
         seco(views(2))
     corrected = SeCo(lambda: Small(grouped(4)), dim=6, queue=32, mode="corrected")
@@ -270,6 +291,8 @@ def test_a_compiled_step_is_the_same_and_compiled_once(seco: SeCo) -> None:
         shown = views(4, seed=seed)
         torch.testing.assert_close(compiled(shown).total, other(shown).total)
         counts.append(len(graphs))
+        seco.after_step()
+        other.after_step()
     assert counts[0] >= 1
     assert set(counts) == {counts[0]}
     assert seco.queue.written == other.queue.written == 40
@@ -288,6 +311,7 @@ def test_a_few_steps_make_the_loss_fall() -> None:
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()
+        objective.after_step()
         losses.append(loss.shown["loss_2"].item())
     assert losses[-1] < losses[0]
 
@@ -306,6 +330,7 @@ def test_an_objective_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()
+        objective.after_step()
         losses.append(loss.total.item())
     assert losses[-1] < 0.7 * losses[0]
     assert objective.encoder(image).shape == (4, objective.encoder.features)

@@ -63,6 +63,7 @@ def trained(kind: str, rank: int, processes: int) -> dict[str, Tensor]:
         loss.backward()
         losses.append(loss.detach())
         optimiser.step()
+        objective.after_step()
     average_running_statistics(objective)
     average_running_statistics(objective)
     gradients = {f"grad {n}": p.grad for n, p in objective.named_parameters() if p.grad is not None}

@@ -6,17 +6,19 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tests.training.run_dataset import ENCODER, build_run_dataset, weights_hash
+from tests.training.run_dataset import ENCODER, Encoder, build_run_dataset, weights_hash
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl4eco_training import build, checkpoint
 from ssl4eco_training.distributed import Processes
 from ssl4eco_training.errors import RecipeError, TrainingError
 from ssl4eco_training.journal import read_log
 from ssl4eco_training.recipes import Recipe, debug_cpu
-from ssl4eco_training.run import train
+from ssl4eco_training.run import train, train_step
 from ssl4eco_training.weights import load_encoder
 
 MakeRecipe = Callable[..., Recipe]
@@ -61,6 +63,15 @@ def final(recipe: Recipe) -> dict[str, torch.Tensor]:
     path = checkpoint.newest(Path(recipe.folder) / "checkpoints")
     assert path is not None
     return {n: v for n, v in checkpoint.load(path)["objective"].items() if isinstance(v, torch.Tensor)}
+
+
+ALONE = Processes(rank=0, count=1, device=torch.device("cpu"))
+
+
+def parts_of(made: Recipe) -> build.Parts:
+    """What a new run begins with."""
+    found = build.source(made)
+    return build.parts(made, found, ALONE, build.input_of(made, found))
 
 
 def test_a_run_logs_saves_and_exports(recipe: MakeRecipe) -> None:
@@ -142,6 +153,71 @@ def test_micro_batches_give_the_gradient_of_their_mean(recipe: MakeRecipe, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("encoder", "accumulate"), [(ENCODER, 4), ("tests.training.run_dataset:EncoderInGroups", 2)]
+)
+def test_micro_batches_of_moco_give_the_gradient_of_the_batch(
+    recipe: MakeRecipe, encoder: str, accumulate: int
+) -> None:
+    """All have the queue of before the step, and batch norm has the same groups of two."""
+    gradients, keys = [], []
+    for count in (1, accumulate):
+        made = recipe(objective="moco", encoder=encoder, batch=16, accumulate=count)
+        parts = parts_of(made)
+        with build.loader_of(made, ALONE, parts.spec, parts.objective, 0) as batches:
+            for _ in range(2):
+                train_step(made, parts, batches, 0.0, ALONE.device)
+        gradients.append({n: p.grad for n, p in parts.objective.named_parameters() if p.grad is not None})
+        keys.append(parts.objective.queue.keys_SKD)
+        assert parts.objective.queue.written == 2 * made.batch
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=0)
+    torch.testing.assert_close(*keys, atol=1e-5, rtol=0)
+
+
+def test_a_checkpoint_has_the_keys_of_all_micro_batches(recipe: MakeRecipe) -> None:
+    made = recipe(accumulate=4, steps=3)
+    train(made)
+    assert final(made)["queue._extra_state"] == 3 * made.batch
+
+
+class Fetches(TorchDispatchMode):
+    """Counts the values that are fetched from the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("objective", ["seco", "moco"])
+def test_a_step_asks_nothing_of_the_device(recipe: MakeRecipe, objective: str) -> None:
+    made = recipe(objective=objective, accumulate=2)
+    parts = parts_of(made)
+    with build.loader_of(made, ALONE, parts.spec, parts.objective, 0) as batches, Fetches() as fetches:
+        train_step(made, parts, batches, 0.1, ALONE.device)
+        assert fetches.count == 0
+        float(torch.ones(()) + 1)
+        assert fetches.count == 1
+
+
+def test_statistics_of_the_input_are_those_of_the_checkpoint(recipe: MakeRecipe) -> None:
+    """Not those of the dataset, which other libraries may sum in another order."""
+    made = recipe()
+    train(replace(made, steps=3))
+    path = checkpoint.newest(Path(made.folder) / "checkpoints")
+    assert path is not None
+    state = checkpoint.load(path)
+    state["input"]["mean"] = tuple(mean + 1e-9 for mean in state["input"]["mean"])
+    checkpoint.save(path, state)
+    weights = trained(made)
+    last = checkpoint.newest(path.parent)
+    assert last is not None and last != path
+    assert (
+        checkpoint.load(last)["input"] == state["input"] == load_encoder(weights, make=Encoder)[1].as_dict()
+    )
+
+
+@pytest.mark.parametrize(
     "changes", [{"precision": "bf16"}, {"channels_last": True}, {"accumulate": 2}, {"weighted": True}]
 )
 def test_variants_run(recipe: MakeRecipe, changes: dict[str, object]) -> None:
@@ -203,11 +279,7 @@ def test_weights_that_are_no_numbers_are_not_saved(recipe: MakeRecipe) -> None:
 
 
 def test_another_seed_begins_with_other_keys(recipe: MakeRecipe) -> None:
-    alone = Processes(rank=0, count=1, device=torch.device("cpu"))
-    one, other = (
-        build.parts(made, build.source(made), alone).objective.queue.keys_SKD
-        for made in (recipe(seed=0), recipe(seed=1))
-    )
+    one, other = (parts_of(made).objective.queue.keys_SKD for made in (recipe(seed=0), recipe(seed=1)))
     assert not torch.equal(one, other)
 
 
@@ -233,6 +305,15 @@ def test_a_checkpoint_of_another_dataset(recipe: MakeRecipe, tmp_path: Path) -> 
     other = build_run_dataset(tmp_path / "other", seed=1)
     message = refused(recipe(dataset=str(other)))
     assert "was trained on the dataset" in message
+    assert "--folder" in message
+
+
+def test_a_checkpoint_of_as_many_other_locations(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(recipe(steps=1))
+    moved = build_run_dataset(tmp_path / "moved", validation=(0, 1))
+    message = refused(recipe(dataset=str(moved)))
+    assert "was trained on other locations" in message
+    assert "than the split 'train'" in message
     assert "--folder" in message
 
 

@@ -53,7 +53,7 @@ def measure(name: str, recipe: Recipe, seconds: float, gpu: Gpu | None = None) -
     with joined(recipe.device) as processes, tempfile.TemporaryDirectory() as folder:
         found = build.source(recipe)
         share = build.share_of(recipe, processes)
-        parts = build.parts(recipe, found, processes)
+        parts = build.parts(recipe, found, processes, build.input_of(recipe, found))
         known = read_locations(recipe.dataset, recipe.split or None)
         patches = Patches(recipe.dataset, parts.spec.bands, reading.some_places(known))
         with _ways(recipe, parts, processes, patches, share, Path(folder)) as ways:

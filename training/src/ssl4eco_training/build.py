@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store import ShardReader, read_small_arrays
+from ssl4eco_data.store import fingerprint as fingerprint_of
 from ssl4eco_training.distributed import Processes
 from ssl4eco_training.errors import RecipeError, TrainingError
 from ssl4eco_training.identity import dataset_fingerprint
@@ -35,10 +36,11 @@ _OBJECTIVES: dict[str, Callable[..., Any]] = {"seco": SeCo, "moco": MoCo}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The dataset of a run: its fingerprint, and the locations (rows) to train on."""
+    """The dataset of a run: its fingerprint, the locations (rows) to train on and a fingerprint of these."""
 
     fingerprint: str
     rows: npt.NDArray[np.int64]
+    locations: str
     seasons: tuple[str, ...]
 
 
@@ -66,19 +68,20 @@ def source(recipe: Recipe) -> Source:
             f"{recipe.dataset} has no band {', '.join(lacking)} at 10 or 20 m; there are: "
             f"{','.join(sorted(there))} (--bands)"
         )
-    rows = _rows(recipe)
+    rows, ids = _rows(recipe)
     if recipe.batch > rows.size:
         raise RecipeError(
             f"batch = {recipe.batch}, but the split {recipe.split or 'of all'!r} of {recipe.dataset} "
             f"has {rows.size} locations: one would stand twice in a batch; --batch {rows.size} "
             "or less, with a --queue that is a multiple of it"
         )
-    return Source(fingerprint=fingerprint, rows=rows, seasons=reader.seasons)
+    locations = fingerprint_of(np.sort(ids))
+    return Source(fingerprint=fingerprint, rows=rows, locations=locations, seasons=reader.seasons)
 
 
-def _rows(recipe: Recipe) -> npt.NDArray[np.int64]:
-    """Locations of the split that have a season."""
-    known = read_small_arrays(recipe.dataset, ("split", "time"))
+def _rows(recipe: Recipe) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Locations of the split that have a season: places in the dataset, and their ``location_id``."""
+    known = read_small_arrays(recipe.dataset, ("location_id", "split", "time"))
     splits, seen = known["split"], ~np.isnat(known["time"]).all(axis=1)
     chosen = np.flatnonzero(seen & ((splits == recipe.split) if recipe.split else True))
     if not chosen.size:
@@ -86,7 +89,7 @@ def _rows(recipe: Recipe) -> npt.NDArray[np.int64]:
         raise RecipeError(
             f"{recipe.dataset} has no location with a patch in the split {recipe.split!r}; there are: {names}"
         )
-    return chosen.astype(np.int64)
+    return chosen.astype(np.int64), known["location_id"][chosen]
 
 
 def input_of(recipe: Recipe, found: Source) -> InputSpec:
@@ -161,10 +164,12 @@ def objective_of(recipe: Recipe, found: Source, spec: InputSpec) -> Any:
     return objective
 
 
-def parts(recipe: Recipe, found: Source, processes: Processes) -> Parts:
-    """All that a step works with, on the device of this process, from the recipe's seed."""
+def parts(recipe: Recipe, found: Source, processes: Processes, spec: InputSpec) -> Parts:
+    """All that a step works with, on the device of this process, from the recipe's seed.
+
+    ``spec`` is that of :func:`input_of`, or of the checkpoint that the run goes on from.
+    """
     torch.manual_seed(recipe.seed)
-    spec = input_of(recipe, found)
     objective = objective_of(recipe, found, spec).to(processes.device).train()
     if recipe.channels_last:
         objective.to(memory_format=torch.channels_last)

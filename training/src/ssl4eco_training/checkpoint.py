@@ -16,7 +16,7 @@ from torch import nn
 
 from ssl4eco_training.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"step-(\d{9})\.pt")
 _BEHIND = ".partial"
 _UNREADABLE = (OSError, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -112,25 +112,27 @@ def prune(folder: Path, kept: Kept) -> None:
 
 
 def refuse_other(
-    path: Path, state: Mapping[str, Any], recipe: Mapping[str, Any], dataset: str, locations: int
+    path: Path, state: Mapping[str, Any], recipe: Mapping[str, Any], dataset: str, locations: str
 ) -> tuple[str, ...]:
     """What differs harmlessly between a checkpoint and now, a line each.
 
-    Raises CheckpointError, with both values, when the dataset, its locations or a field of ``FIXED`` differ.
+    ``dataset`` and ``locations`` are fingerprints. Raises CheckpointError, with both values, when one of them
+    or a field of ``FIXED`` differs.
     """
     out = "go on with the recipe and dataset it was made by, or choose another folder: --folder"
     if state["dataset"] != dataset:
         raise CheckpointError(
             f"{path} was trained on the dataset {state['dataset']}, {recipe['dataset']} is {dataset}: {out}"
         )
-    if state["locations"] != locations:
-        raise CheckpointError(
-            f"{path} was trained on {state['locations']} locations, the split has {locations} now: {out}"
-        )
     before = state["recipe"]
     for name in FIXED:
         if before.get(name) != recipe[name]:
             raise CheckpointError(f"{path} has {name} = {before.get(name)}, the recipe {recipe[name]}: {out}")
+    if state["locations"] != locations:
+        raise CheckpointError(
+            f"{path} was trained on other locations (fingerprint {state['locations']}) than the split "
+            f"{recipe['split'] or 'of all'!r} of {recipe['dataset']} has now ({locations}): {out}"
+        )
     return tuple(
         f"{name} was {before.get(name)}, is now {now}"
         for name, now in recipe.items()

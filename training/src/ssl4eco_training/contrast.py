@@ -27,8 +27,8 @@ class Part:
 class _Part(torch.autograd.Function):
     """Log-sum-exp whose gradient is made at once.
 
-    So neither the logits (S x N x K) nor the keys are kept for the backward pass, and the queue may be
-    written to in between. The gradient goes to the queries alone.
+    So neither the logits (S x N x K) nor the keys are kept for the backward pass. The gradient goes to the
+    queries alone.
     """
 
     @staticmethod

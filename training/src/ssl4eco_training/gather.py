@@ -30,6 +30,16 @@ def gather(mine: Tensor, dim: int) -> Tensor:
 
 
 @torch.no_grad()
+def averaged(mine: Tensor) -> Tensor:
+    """The mean of ``mine`` over all processes; all call it, with the same shape."""
+    if processes() == 1:
+        return mine
+    total = mine.clone()
+    dist.all_reduce(total)
+    return total / processes()
+
+
+@torch.no_grad()
 def average_running_statistics(module: nn.Module) -> None:
     """Set the running statistics of every batch norm of ``module`` to their mean over the processes.
 
@@ -44,8 +54,6 @@ def average_running_statistics(module: nn.Module) -> None:
     ]
     if not found:
         return
-    flat = torch.cat([buffer.flatten() for buffer in found])
-    dist.all_reduce(flat)
-    flat /= processes()
+    flat = averaged(torch.cat([buffer.flatten() for buffer in found]))
     for buffer, mean in zip(found, torch.split(flat, [buffer.numel() for buffer in found]), strict=True):
         buffer.copy_(mean.view_as(buffer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,10 @@ from typing import Any, Protocol, Self
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from ssl4eco_training import alarms
 from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.gather import averaged
 from ssl4eco_training.journal import Journal
 from ssl4eco_training.protocols import Loss
 from ssl4eco_training.recipes import Recipe
@@ -46,7 +46,7 @@ class Monitor:
     """
 
     def __init__(self, recipe: Recipe, plan: Plan, loader: Fed, *, first: bool) -> None:
-        self._recipe, self._plan, self._loader, self._first = recipe, plan, loader, first
+        self._recipe, self._plan, self._loader = recipe, plan, loader
         self._console = Console(stderr=True, quiet=not first)
         self._bar = _bar(self._console)
         self._task = self._bar.add_task("", total=plan.steps, completed=plan.begin)
@@ -82,14 +82,15 @@ class Monitor:
         """A line that asks for attention."""
         self.say(step, "alarm", f"ALARM at step {step}: {text}")
 
-    def after(self, step: int, loss: Loss, learning_rate: float) -> None:
-        """Called when ``step`` steps are done; every ``log_every``-th writes a line."""
-        if not self._first:
-            return
+    def after(self, step: int, losses: Sequence[Loss], learning_rate: float) -> None:
+        """Called in all processes when ``step`` steps are done; every ``log_every``-th writes a line.
+
+        ``losses`` are the micro-batches' of this process; the line has the means over those of all.
+        """
         self._bar.update(self._task, completed=step)
         if step % self._recipe.log_every and step != self._plan.steps:
             return
-        self.last = numbers({"loss": loss.total, **loss.shown})
+        self.last = means(losses)
         refuse_not_finite(step, self.last["loss"])
         values = self.last | self._rates(step) | {"learning_rate": learning_rate, "epoch": self._epoch(step)}
         self._write("step", step, values)
@@ -132,12 +133,16 @@ class Monitor:
             self._journal.write(event, step, values)
 
 
-def numbers(tensors: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalar tensors as numbers; those on a GPU are fetched at once."""
-    flat = {name: value.detach().float().reshape(()) for name, value in tensors.items()}
-    there = [name for name, value in flat.items() if value.device.type != "cpu"]
-    fetched = torch.stack([flat[name] for name in there]).tolist() if there else []
-    return {name: float(value) for name, value in (flat | dict(zip(there, fetched, strict=True))).items()}
+def means(losses: Sequence[Loss]) -> dict[str, float]:
+    """``loss`` and what is shown, each the mean over some micro-batches and all processes.
+
+    All processes call it. It waits for the device, once.
+    """
+    names, device = tuple(losses[0].shown), losses[0].total.device
+    values = [value for loss in losses for value in (loss.total, *(loss.shown[name] for name in names))]
+    flat = torch.stack([value.detach().to(device, torch.float32).reshape(()) for value in values])
+    mean = averaged(flat.reshape(len(losses), -1).mean(dim=0))
+    return dict(zip(("loss", *names), mean.tolist(), strict=True))
 
 
 def refuse_not_finite(step: int, loss: float, finite: bool = True, newest: Path | None = None) -> None:

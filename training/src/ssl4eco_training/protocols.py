@@ -37,7 +37,8 @@ class Objective(Protocol):
 
     ``images`` seasons of each location are read, ``views`` says what is shown of them, in the order in which
     ``forward`` takes them. All its state is in ``state_dict`` (queues and their pointers too).
-    ``before_step`` is called once before each optimiser step's forwards (twins move there).
+    A step of the optimiser may take several forwards (``accumulate``): ``before_step`` is called once before
+    them (twins move there), ``after_step`` once after the optimiser (keys go into the queue there).
     """
 
     images: int
@@ -47,5 +48,7 @@ class Objective(Protocol):
     def __call__(self, views: Sequence[Tensor]) -> Loss: ...
 
     def before_step(self) -> None: ...
+
+    def after_step(self) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...

@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from ssl4eco_training import build, checkpoint
+from ssl4eco_training import build, state
 from ssl4eco_training.batch import Batch
 from ssl4eco_training.build import Parts, Source
-from ssl4eco_training.distributed import Agreement, Processes, everyone_here, gathered, joined
+from ssl4eco_training.distributed import Agreement, Processes, everyone_here, joined
 from ssl4eco_training.errors import RecipeError, TrainingError
-from ssl4eco_training.gather import average_running_statistics
-from ssl4eco_training.monitor import Monitor, Plan, refuse_not_finite
+from ssl4eco_training.monitor import Monitor, Plan, means
 from ssl4eco_training.protocols import Loss
 from ssl4eco_training.recipes import Recipe
 from ssl4eco_training.roofline import cost_of, known_gpu, locations_s
@@ -65,10 +64,9 @@ def train(recipe: Recipe) -> Outcome:
 def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
     found = build.source(recipe)
     build.share_of(recipe, processes)
-    parts = build.parts(recipe, found, processes)
-    begin, notes = _restore(recipe, found, parts, processes)
+    parts, begin, notes = _begun(recipe, found, processes)
     steps, warmup = _planned(recipe, found)
-    agreement, signal, loss = Agreement(processes), 0, None
+    agreement, signal = Agreement(processes), 0
     with build.loader_of(recipe, processes, parts.spec, parts.objective, begin * recipe.batch) as loader:
         plan = _plan(recipe, found, parts, processes, begin, steps)
         with Monitor(recipe, plan, loader, first=processes.first) as monitor:
@@ -79,12 +77,12 @@ def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
                 rate = learning_rate(
                     step, peak=recipe.learning_rate, schedule=recipe.schedule, steps=steps, warmup=warmup
                 )
-                loss = train_step(recipe, parts, batches, rate, processes.device)
+                losses = train_step(recipe, parts, batches, rate, processes.device)
                 step += 1
-                monitor.after(step, loss, rate)
+                monitor.after(step, losses, rate)
                 signal = agreement.say(asked.signal)
                 if signal or step == steps or step % recipe.save_every == 0:
-                    _save(recipe, found, parts, processes, step, loss)
+                    state.save(recipe, found, parts, processes, step, means(losses)["loss"])
             agreement.hear()
             if step < steps:
                 monitor.say(
@@ -95,13 +93,23 @@ def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
     return Outcome(step=step, steps=steps, signal=ended, last=monitor.last, weights=weights)
 
 
+def _begun(recipe: Recipe, found: Source, processes: Processes) -> tuple[Parts, int, tuple[str, ...]]:
+    """The parts, new or as the newest checkpoint has them; the step to go on from; lines to say."""
+    saved = state.saved(recipe, found, processes)
+    if saved is None:
+        return build.parts(recipe, found, processes, build.input_of(recipe, found)), 0, ()
+    parts = build.parts(recipe, found, processes, saved.spec)
+    return parts, *state.restore(saved, recipe, parts, processes)
+
+
 def train_step(
     recipe: Recipe, parts: Parts, batches: Iterator[Batch], rate: float, device: torch.device
-) -> Loss:
-    """One step of the optimiser over ``recipe.accumulate`` micro-batches; the last one's values.
+) -> list[Loss]:
+    """One step of the optimiser over ``recipe.accumulate`` micro-batches; the values of each.
 
     Nothing here waits for the device.
     """
+    losses: list[Loss] = []
     for group in parts.optimiser.param_groups:
         group["lr"] = rate
     parts.optimiser.zero_grad(set_to_none=True)
@@ -115,9 +123,11 @@ def train_step(
             with _precision(recipe, device):
                 loss: Loss = parts.module(views)
             parts.scaler.scale(loss.total / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
+        losses.append(Loss(loss.total.detach(), loss.shown))
     parts.scaler.step(parts.optimiser)
     parts.scaler.update()
-    return loss
+    parts.objective.after_step()
+    return losses
 
 
 def _precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
@@ -150,79 +160,6 @@ def _plan(recipe: Recipe, found: Source, parts: Parts, processes: Processes, beg
         alone = locations_s(cost, gpu, trained=1, forward_only=keys, precision=recipe.precision)
         limit = alone * processes.count
     return Plan(begin=begin, steps=steps, epoch_locations=found.rows.size, limit_s=limit)
-
-
-def _folder(recipe: Recipe) -> Path:
-    return Path(recipe.folder) / "checkpoints"
-
-
-def _save(recipe: Recipe, found: Source, parts: Parts, processes: Processes, step: int, loss: Loss) -> None:
-    """A checkpoint of all processes, written by the first; the others wait for it."""
-    average_running_statistics(parts.objective)
-    generators = gathered(processes, _generators(processes.device))
-    for last, finite in gathered(processes, _health(parts, loss)):
-        refuse_not_finite(step, last, finite, checkpoint.newest(_folder(recipe)))
-    if processes.first:
-        state = {
-            "step": step,
-            "position": step * recipe.batch,
-            "processes": processes.count,
-            "recipe": recipe.as_dict(),
-            "dataset": found.fingerprint,
-            "locations": int(found.rows.size),
-            "input": parts.spec.as_dict(),
-            "objective": parts.objective.state_dict(),
-            "optimiser": parts.optimiser.state_dict(),
-            "scaler": parts.scaler.state_dict(),
-            "generators": generators,
-        }
-        checkpoint.save(checkpoint.path_of(_folder(recipe), step), state)
-        checkpoint.prune(_folder(recipe), checkpoint.Kept(newest=recipe.keep, every=recipe.keep_every))
-    everyone_here(processes)
-
-
-def _health(parts: Parts, loss: Loss) -> tuple[float, bool]:
-    """(the last loss of this process, whether all its weights are finite)."""
-    finite = all(bool(weights.isfinite().all()) for weights in parts.objective.parameters())
-    return float(loss.total.detach()), finite
-
-
-def _restore(
-    recipe: Recipe, found: Source, parts: Parts, processes: Processes
-) -> tuple[int, tuple[str, ...]]:
-    """(the step to go on from, lines to say); (0, ()) where the run has no checkpoint."""
-    path = gathered(processes, checkpoint.newest(_folder(recipe)))[0]
-    if path is None:
-        return 0, ()
-    state = checkpoint.load(path)
-    changed = checkpoint.refuse_other(path, state, recipe.as_dict(), found.fingerprint, found.rows.size)
-    checkpoint.fill(path, state, parts.objective, parts.optimiser, parts.scaler)
-    if state["processes"] == processes.count:
-        _set_generators(state["generators"][processes.rank], processes.device)
-    else:
-        changed += (_other_count(recipe, state["processes"], processes.count),)
-    return state["step"], (f"going on from {path} at step {state['step']}", *changed)
-
-
-def _other_count(recipe: Recipe, before: int, now: int) -> str:
-    text = (
-        f"{before} processes before, {now} now: the same samples in the same batches of {recipe.batch}; "
-        "torch's generators begin anew"
-    )
-    if recipe.mode == "parity":
-        return f"{text}; batch norm now sees {recipe.batch // now // recipe.accumulate} locations at once"
-    return f"{text}; batch norm keeps its groups of {recipe.bn_group}"
-
-
-def _generators(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
-
-
-def _set_generators(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def _export(recipe: Recipe, found: Source, parts: Parts, processes: Processes, step: int) -> Path:

@@ -66,6 +66,7 @@ class Contrastive(nn.Module):
         self.heads = ProjectionHeads(self.spaces, _features(self.encoder), dim)
         self.key_encoder, self.key_heads = twin_of(self.encoder), twin_of(self.heads)
         self.queue = KeyQueue(self.spaces, queue, dim, seed=seed)
+        self._new_keys: list[Tensor] = []
         self.group = norm_group(self.encoder) if mode == "corrected" else None
         self.shuffled_groups = shuffled_groups
 
@@ -74,14 +75,20 @@ class Contrastive(nn.Module):
         move_twin(self.key_encoder, self.encoder, self.momentum)
         move_twin(self.key_heads, self.heads, self.momentum)
 
-    def forward(self, views: Sequence[Tensor]) -> Loss:
-        """The loss of views ``(N, C, Y, X)``, in the order of the plans; its keys then go into the queues.
+    def after_step(self) -> None:
+        """Put the keys of all forwards since the step before into the queues, in their order."""
+        self.queue.put(torch.cat(self._new_keys, dim=1))
+        self._new_keys.clear()
 
+    def forward(self, views: Sequence[Tensor]) -> Loss:
+        """The loss of views ``(N, C, Y, X)``, in the order of the plans.
+
+        Its keys wait for :meth:`after_step`, so that the micro-batches of a step have the same queue.
         ``total`` is the sum over the spaces of the mean over this process's samples: the mean of it, and of
         its gradients, over processes is that of one process with all samples. ``shown``: ``loss_i`` and
         ``accuracy_i`` of space i (share of samples whose positive is the nearest key),
         ``embedding_std`` of unit vectors (1 / sqrt(dim) when spread over the sphere, 0 when collapsed), and
-        ``queue_filled``. In ``eval`` mode the queues stay.
+        ``queue_filled``. In ``eval`` mode no keys are kept.
         """
         if len(views) != len(self.views):
             raise ValueError(f"{type(self).__name__} takes {len(self.views)} views, got {len(views)}")
@@ -91,9 +98,13 @@ class Contrastive(nn.Module):
         with torch.autocast(queries_SNP.device.type, enabled=False):
             losses_SN, nearest_SN = self.losses(queries_SNP, keys_SJNP, keys_SJMP)
         if self.training:
-            self.queue.put(own_space(keys_SJMP))
+            self._keep(own_space(keys_SJMP))
         losses_S = losses_SN.mean(dim=1)
         return Loss(losses_S.sum(), self._shown(queries_SNP, losses_S, nearest_SN))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _keep(self, keys_SMP: Tensor) -> None:
+        self._new_keys.append(keys_SMP)
 
     def losses(self, queries_SNP: Tensor, keys_SJNP: Tensor, keys_SJMP: Tensor) -> tuple[Tensor, Tensor]:
         """``(S, N)`` losses and whether the positive is the nearest key; the keys are of unit length."""
