@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from ssl4eco_data.errors import StoreError
 from ssl4eco_training.errors import TrainingError
 from ssl4eco_training.options import listing, overridden, recipe_named, shown
 from ssl4eco_training.recipes import RECIPES
 from ssl4eco_training.run import train
-from ssl4eco_training.stopping import EXIT_AGAIN, exit_code
+from ssl4eco_training.stopping import exit_status
 
 USAGE = """python -m ssl4eco_training RECIPE [--field value ...] [--show]
 torchrun --nproc-per-node 8 -m ssl4eco_training RECIPE ...   several processes
@@ -38,17 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if outcome.weights is not None and os.environ.get("RANK", "0") == "0":
         print(outcome.weights)
-    return _requeued(exit_code(outcome.signal))
-
-
-def _requeued(code: int) -> int:
-    """0 in place of ``EXIT_AGAIN`` where a file tells it instead: Slurm ends a step at a task that fails."""
-    told = os.environ.get("SSL4ECO_REQUEUE_FILE")
-    if code != EXIT_AGAIN or not told:
-        return code
-    if os.environ.get("RANK", "0") == "0":
-        Path(told).touch()
-    return 0
+    return exit_status(outcome.signal)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,15 @@ class Batch:
         """In page-locked memory, where what is not so yet is copied."""
         return self._with(Tensor.pin_memory)
 
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Let a GPU's memory of this batch wait, once nobody holds it, for what ``stream`` has to do then."""
+
+        def recorded(tensor: Tensor) -> Tensor:
+            tensor.record_stream(stream)
+            return tensor
+
+        self._with(recorded)
+
     def _with(self, moved: Callable[[Tensor], Tensor]) -> Self:
         return replace(
             self,

@@ -16,6 +16,7 @@ from ssl4eco_training.loader import SeasonLoader
 from ssl4eco_training.recipes import Recipe
 from ssl4eco_training.run import train_step
 from ssl4eco_training.transforms import make_views
+from ssl4eco_training.upload import uploaded
 
 _RATE = 0.0
 """Learning rate: the same work, and a batch that is seen a thousand times does not drive the weights away."""
@@ -69,20 +70,21 @@ class Steps:
 
         def turn(seconds: float) -> Turn:
             n = max(2, round(seconds / step_seconds()))
-            with opened(next(starts)) as batches:
+            with opened(next(starts)) as loader:
+                batches = uploaded(loader, self._device, (1 + n) * self._recipe.accumulate)
 
                 def steps(n: int) -> None:
                     for _ in range(n):
                         train_step(self._recipe, self._parts, batches, _RATE, self._device)
 
                 timed(lambda: steps(1), self._device)
-                waited = batches.stall_s
+                waited = loader.stall_s
                 spent, cpu = timed(lambda: steps(n), self._device)
                 return Turn(
                     items=n * self._recipe.batch,
                     seconds=spent,
                     cpu_seconds=cpu,
-                    stall_seconds=batches.stall_s - waited,
+                    stall_seconds=loader.stall_s - waited,
                 )
 
         return turn

@@ -35,7 +35,7 @@ from ssl4eco_training.imports import load_object
 from ssl4eco_training.judge import Score
 from ssl4eco_training.recipes import Recipe
 from ssl4eco_training.run import WEIGHTS, train
-from ssl4eco_training.stopping import exit_code
+from ssl4eco_training.stopping import exit_status
 from ssl4eco_training.tasks import own_task
 
 CONDITIONS = "conditions.json"
@@ -236,7 +236,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     signal = trained(runs, console)
     if signal:
         console.print(f"stopped by signal {signal}; the same command goes on", highlight=False)
-        return exit_code(signal)
+        return exit_status(signal)
     claim = judge_runs(runs, pair, rules, pace)
     write_atomic(options.to.with_suffix(".json"), json.dumps(claim.as_dict(), indent=1).encode())
     draw(claim.lines, claim.over, caption_of(claim), options.to)

@@ -22,8 +22,9 @@ from ssl4eco_training.protocols import Loss
 from ssl4eco_training.recipes import Recipe
 from ssl4eco_training.roofline import cost_of, known_gpu, locations_s
 from ssl4eco_training.schedules import learning_rate
-from ssl4eco_training.stopping import Asked, watched
+from ssl4eco_training.stopping import GRACE_S, Asked, watched
 from ssl4eco_training.transforms import make_views
+from ssl4eco_training.upload import uploaded
 from ssl4eco_training.weights import save_encoder
 
 WEIGHTS = "encoder.safetensors"
@@ -42,13 +43,13 @@ class Outcome:
     weights: Path | None = None
 
 
-def train(recipe: Recipe) -> Outcome:
+def train(recipe: Recipe, *, grace_s: float = GRACE_S) -> Outcome:
     """Train, from the newest checkpoint of the run's folder if there is one, until the end or a signal.
 
-    After a signal all processes save at the end of a step. Raises TrainingError (RecipeError,
-    CheckpointError) for all that a person can mend.
+    After a signal all processes save at the end of a step; one that comes to none in ``grace_s`` ends.
+    Raises TrainingError (RecipeError, CheckpointError) for all that a person can mend.
     """
-    with joined(recipe.device) as processes, watched() as asked:
+    with watched(grace_s) as asked, joined(recipe.device) as processes:
         try:
             return _train(recipe, processes, asked)
         except torch.OutOfMemoryError as error:
@@ -72,7 +73,8 @@ def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
         with Monitor(recipe, plan, loader, first=processes.first) as monitor:
             for note in notes:
                 monitor.say(begin, "resumed", note)
-            batches, step = iter(loader), begin
+            batches = uploaded(loader, processes.device, (steps - begin) * recipe.accumulate)
+            step = begin
             while step < steps and not signal:
                 rate = learning_rate(
                     step, peak=recipe.learning_rate, schedule=recipe.schedule, steps=steps, warmup=warmup
@@ -83,6 +85,7 @@ def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
                 signal = agreement.say(asked.signal)
                 if signal or step == steps or step % recipe.save_every == 0:
                     state.save(recipe, found, parts, processes, step, means(losses)["loss"])
+                asked.moved()
             agreement.hear()
             if step < steps:
                 monitor.say(
@@ -105,7 +108,7 @@ def _begun(recipe: Recipe, found: Source, processes: Processes) -> tuple[Parts, 
 def train_step(
     recipe: Recipe, parts: Parts, batches: Iterator[Batch], rate: float, device: torch.device
 ) -> list[Loss]:
-    """One step of the optimiser over ``recipe.accumulate`` micro-batches; the values of each.
+    """One step of the optimiser over ``recipe.accumulate`` of ``batches``, on ``device``; the values of each.
 
     Nothing here waits for the device.
     """
@@ -115,8 +118,7 @@ def train_step(
     parts.optimiser.zero_grad(set_to_none=True)
     parts.objective.before_step()
     for micro in range(recipe.accumulate):
-        batch = next(batches).to(device)
-        views = make_views(batch, parts.objective.views, parts.spec)
+        views = make_views(next(batches), parts.objective.views, parts.spec)
         if recipe.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         with _unsynchronised(parts, last=micro == recipe.accumulate - 1):
