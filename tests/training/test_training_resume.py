@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +184,61 @@ def test_two_processes_stop_together_and_one_goes_on(small: Recipe, tmp_path: Pa
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in tensors)
 
 
+def free_port() -> str:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return str(free.getsockname()[1])
+
+
+RANK = """
+import sys
+from ssl4eco_training.options import overridden, recipe_named
+from ssl4eco_training.run import train
+train(overridden(recipe_named("debug_cpu"), sys.argv[1:]), grace_s=1.0)
+"""
+"""One process of a run, of little patience."""
+
+
+@contextmanager
+def ranks(made: Recipe, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """The first ``count`` of a run's two processes."""
+    with ExitStack() as stack:
+        meet = {"MASTER_ADDR": "localhost", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
+        command = [sys.executable, "-c", RANK, *options(made)]
+        yield [stack.enter_context(begun(command, environment(**meet, RANK=str(i)))) for i in range(count)]
+
+
+def test_a_process_whose_other_stands_still_ends_at_a_signal(small: Recipe, tmp_path: Path) -> None:
+    made = replace(small, folder=str(tmp_path / "run"), steps=100_000, save_every=1)
+    with ranks(made, 2) as (first, second):
+        until(lambda: step_of(made.folder) >= 3 or first.poll() is not None, "step 3")
+        first.send_signal(signal.SIGSTOP)
+        second.send_signal(signal.SIGUSR1)
+        _, errors = second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 75
+    assert f"signal {signal.SIGUSR1:d}: no step has ended since" in errors
+    assert checkpoint.newest(tmp_path / "run" / "checkpoints") is not None
+
+
+def test_a_process_that_waits_for_the_others_to_begin_ends_at_a_signal(small: Recipe, tmp_path: Path) -> None:
+    made = replace(small, folder=str(tmp_path / "run"))
+    with ranks(made, 1) as (first,):
+        until(lambda: handles(first.pid, signal.SIGTERM) or first.poll() is not None, "the handler")
+        first.send_signal(signal.SIGTERM)
+        _, errors = first.communicate(timeout=PATIENCE_S)
+    assert first.returncode == 0, errors
+    assert "signal 15: no step has ended since" in errors
+
+
+def handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    (caught,) = (
+        line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in line
+    )
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 def children_of(pid: int) -> list[int]:
     """Processes that a process started, in that order."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
@@ -190,58 +246,76 @@ def children_of(pid: int) -> list[int]:
     return [child for child in found if b"ssl4eco_training" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-STUBS = {
-    "srun": 'shift\nSLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=1 exec "$@"',
-    "scontrol": 'case $1 in show) echo localhost;; *) echo "$@" >> "$CALLS";; esac',
-}
-"""Commands of Slurm, for one task on this machine."""
+SRUN = """#!/usr/bin/env bash
+shift
+for task in 0 1; do
+    SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 "$@" &
+    tasks+=($!)
+done
+trap 'kill -USR1 "${tasks[@]}"' USR1
+code=0
+for task in "${tasks[@]}"; do
+    wait "$task"
+    status=$?
+    while kill -0 "$task" 2>/dev/null; do wait "$task"; status=$?; done
+    [ "$status" -eq 0 ] || code=$status
+done
+exit "$code"
+"""
+"""Slurm's srun for two tasks on this machine; passes its signal on."""
+SCONTROL = """#!/bin/sh
+case $1 in show) echo localhost;; *) echo "$@" >> "$CALLS";; esac
+"""
 
 
-def test_the_sbatch_template_requeues_into_the_same_run(
-    small: Recipe, tmp_path: Path, undisturbed: str
-) -> None:
-    made = replace(small, folder=str(tmp_path / "run"), save_every=1000)
-    for name, text in STUBS.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    calls = tmp_path / "calls"
-    slurm = environment(
-        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        CALLS=str(calls),
+def slurm(folder: Path) -> dict[str, str]:
+    """The environment of a job, whose commands of Slurm are stubs; requeueing writes into ``calls``."""
+    for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return environment(
+        PATH=f"{folder}{os.pathsep}{os.environ['PATH']}",
+        CALLS=str(folder / "calls"),
         SLURM_JOB_ID="4711",
         SLURM_JOB_NODELIST="localhost",
         PYTHON=sys.executable,
+        MASTER_PORT=free_port(),
     )
+
+
+def test_the_sbatch_template_requeues_into_the_same_run(small: Recipe, tmp_path: Path) -> None:
+    """Two tasks train together, before and after; the second job ends what the first began."""
+    made = replace(small, folder=str(tmp_path / "run"), save_every=1000)
+    job_environment, calls = slurm(tmp_path), tmp_path / "calls"
     command = ["bash", str(SBATCH), "debug_cpu", *options(made)]
-    with begun(command, slurm) as job:
+    with begun(command, job_environment) as job:
         until(lambda: step_of(made.folder) >= 3 or job.poll() is not None, "step 3")
         job.send_signal(signal.SIGUSR1)
         _, errors = job.communicate(timeout=PATIENCE_S)
     assert job.returncode == 0, errors
     assert calls.read_text() == "requeue 4711\n"
+    stopped = checkpoint.newest(tmp_path / "run" / "checkpoints")
+    assert stopped is not None
+    assert checkpoint.load(stopped)["processes"] == 2
     assert not (tmp_path / "run" / WEIGHTS).exists()
     again = subprocess.run(
-        command, env=slurm, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command, env=job_environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert again.returncode == 0, again.stderr
-    assert "going on from" in again.stderr
+    assert f"going on from {stopped}" in again.stderr
     assert calls.read_text() == "requeue 4711\n"
-    assert weights_hash(tmp_path / "run" / WEIGHTS) == undisturbed
+    assert (tmp_path / "run" / WEIGHTS).exists()
+    last = checkpoint.load(checkpoint.path_of(stopped.parent, small.steps))
+    assert last["processes"] == 2
+    steps = [line["step"] for line in read_log(tmp_path / "run") if line["event"] == "step"]
+    assert steps == list(range(1, small.steps + 1))
 
 
 def test_the_sbatch_template_passes_an_error_on(tmp_path: Path) -> None:
-    for name, text in STUBS.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    slurm = environment(
-        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        CALLS=str(tmp_path / "calls"),
-        SLURM_JOB_ID="4711",
-        SLURM_JOB_NODELIST="localhost",
-        PYTHON=sys.executable,
-    )
     command = ["bash", str(SBATCH), "no_such_recipe"]
-    done = subprocess.run(command, env=slurm, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        command, env=slurm(tmp_path), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 2
     assert "no recipe 'no_such_recipe'" in done.stderr
     assert not (tmp_path / "calls").exists()
