@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
+
+from tests.sharing import made_once, run_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -78,23 +84,42 @@ def write_tiny_config(folder: Path, archive: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small embedded archive."""
-    from ssl4eco_data import config, pipeline
+def compiled_phenology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The functions of phenology compiled, once for all workers: numba keeps them beside their source."""
+    from ssl4eco_data.phenology import derive_cycles
 
-    archive = tmp_path_factory.mktemp("earth") / "archive"
-    pipeline.prepare_archive(config.load(write_tiny_config(archive.parent, archive)))
-    return archive
+    def make(folder: Path) -> None:
+        time = pd.date_range("2020-01-01", periods=69, freq="16D")
+        value = 0.4 - 0.2 * np.cos(2 * np.pi * np.asarray(time.day_of_year) / 365.25)
+        derive_cycles(xr.Dataset({"value": ("time", value)}, {"time": time}, {"index": "evi2"}))
+
+    with made_once(run_folder(tmp_path_factory) / "phenology", make):
+        yield
 
 
 @pytest.fixture(scope="session")
-def built_config(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Path:
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory, compiled_phenology: None) -> Iterator[Path]:
+    """A small embedded archive, for builds that find phenology compiled; never written to."""
+    from ssl4eco_data import config, pipeline
+
+    def make(folder: Path) -> None:
+        pipeline.prepare_archive(config.load(write_tiny_config(folder, folder / "archive")))
+
+    with made_once(run_folder(tmp_path_factory) / "earth", make) as folder:
+        yield folder / "archive"
+
+
+@pytest.fixture(scope="session")
+def built_config(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Iterator[Path]:
     """The configuration of a dataset that was built without disturbance; never written to."""
     from ssl4eco_data import config, pipeline
 
-    path = write_tiny_config(tmp_path_factory.mktemp("built"), tiny_archive)
-    pipeline.build(config.load(path), pipeline.run_in_threads)
-    return path
+    def make(folder: Path) -> None:
+        path = write_tiny_config(folder, tiny_archive)
+        pipeline.build(config.load(path), pipeline.run_in_threads)
+
+    with made_once(run_folder(tmp_path_factory) / "built", make) as folder:
+        yield folder / "tiny.toml"
 
 
 @pytest.fixture
@@ -102,4 +127,15 @@ def finished_config(tmp_path: Path, tiny_archive: Path, built_config: Path) -> P
     """The configuration of a finished dataset that a test may change."""
     path = write_tiny_config(tmp_path / "finished", tiny_archive)
     shutil.copytree(built_config.parent / "dataset", path.parent / "dataset")
+    return path
+
+
+@pytest.fixture
+def own_config(tmp_path: Path, tiny_archive: Path) -> Path:
+    """The configuration of a finished dataset that a test may change, and the archive beside it, too."""
+    from ssl4eco_data import config, pipeline
+
+    archive = shutil.copytree(tiny_archive, tmp_path / "own" / "archive")
+    path = write_tiny_config(archive.parent, archive)
+    pipeline.build(config.load(path), pipeline.run_in_threads)
     return path

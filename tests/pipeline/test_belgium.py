@@ -18,7 +18,9 @@ LABELS = ROOT / "tests" / "scenes" / "belgium_labels.csv"
 
 
 @pytest.fixture(scope="module")
-def belgium(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> configuration.Config:
+def belgium(
+    shared_data: Path, tmp_path_factory: pytest.TempPathFactory, compiled_phenology: None
+) -> configuration.Config:
     """The dataset of configs/belgium.toml in a folder of its own."""
     folder = tmp_path_factory.mktemp("belgium") / "configs"
     folder.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +16,24 @@ from ssl4eco_data.pipeline import tables
 from ssl4eco_data.simulate import read_truth_climatology, read_truth_scenes, true_cloud_fraction
 from ssl4eco_data.types import YEAR_DAYS
 from tests.conftest import ROOT
+from tests.sharing import made_once, run_folder
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> configuration.Config:
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, compiled_phenology: None
+) -> Iterator[configuration.Config]:
     """The demo, built from configs/demo.toml in a folder of its own."""
-    path = tmp_path_factory.mktemp("demo") / "configs" / "demo.toml"
-    path.parent.mkdir()
-    path.write_text((ROOT / "configs" / "demo.toml").read_text())
-    config = configuration.load(path)
-    pipeline.prepare_archive(config)
-    pipeline.build(config, pipeline.run_in_threads)
-    return config
+
+    def make(folder: Path) -> None:
+        (folder / "configs").mkdir(parents=True)
+        shutil.copy(ROOT / "configs" / "demo.toml", folder / "configs")
+        config = configuration.load(folder / "configs" / "demo.toml")
+        pipeline.prepare_archive(config)
+        pipeline.build(config, pipeline.run_in_threads)
+
+    with made_once(run_folder(tmp_path_factory) / "demo", make) as folder:
+        yield configuration.load(folder / "configs" / "demo.toml")
 
 
 @pytest.fixture(scope="module")

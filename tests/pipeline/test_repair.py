@@ -187,8 +187,8 @@ def hidden(files: Sequence[Path]) -> Iterator[None]:
             aside.rename(path)
 
 
-def test_only_the_damaged_patch_is_fetched_again(finished_config: Path, tiny_archive: Path) -> None:
-    root = finished_config.parent / "dataset"
+def test_only_the_damaged_patch_is_fetched_again(own_config: Path) -> None:
+    root, archive = own_config.parent / "dataset", own_config.parent / "archive"
     before = digest(root)
     read = read_table(root / "patches/quality/00001.parquet")
     flip(shard(root, "r10", 1), 100)
@@ -196,16 +196,16 @@ def test_only_the_damaged_patch_is_fetched_again(finished_config: Path, tiny_arc
     season = problem.what.split(":")[0].removeprefix("season ")
     here = read[(read["location_id"] == problem.location_ids[0]) & (read["season"] == season)]
     (scene_id,) = here["read_scene_id"]
-    items = json.loads((tiny_archive / "sentinel-2-l2a.json").read_text())["features"]
+    items = json.loads((archive / "sentinel-2-l2a.json").read_text())["features"]
     files = {
-        tiny_archive / asset["href"]
+        archive / asset["href"]
         for item in items
         if item["id"] != scene_id
         for asset in item["assets"].values()
     }
     assert len(files) > 10
     with hidden(sorted(path for path in files if path.is_file())):
-        assert mend(finished_config).redone == (("patches", 1),)
+        assert mend(own_config).redone == (("patches", 1),)
     assert digest(root) == before
 
 

@@ -37,14 +37,15 @@ def swir_of(archive: Path, scene_id: str) -> Path:
 
 
 @pytest.fixture
-def broken(tmp_path: Path, tiny_archive: Path, built_config: Path) -> tuple[Path, str]:
+def broken(tmp_path: Path, own_config: Path) -> tuple[Path, str]:
     """(configuration of a dataset whose served version lacks a scene that could not be read, the scene)."""
-    path = with_one_version(tmp_path, tiny_archive, built_config)
+    archive = own_config.parent / "archive"
+    path = with_one_version(tmp_path, archive, own_config)
     here = configuration.load(path).of_version(served(path).name)
     scene_id = tables.parts(here, tables.QUALITY)["read_scene_id"].iloc[0]
     for block in range(3):
         Ledger(here.root).remove("patches", block)
-    with hidden(swir_of(tiny_archive, scene_id)):
+    with hidden(swir_of(archive, scene_id)):
         pipeline.build(here, pipeline.run_in_threads)
     return path, scene_id
 
@@ -57,14 +58,14 @@ def retry(path: Path) -> pipeline.Built:
 
 
 def test_a_retry_fills_a_new_version_and_leaves_the_served_one(
-    broken: tuple[Path, str], tiny_archive: Path
+    broken: tuple[Path, str], own_config: Path
 ) -> None:
     path, scene_id = broken
     root, old = path.parent / "dataset", served(path)
     before = digest(old)
     gap = open_dataset(old)["reason"].to_numpy() == "unreadable"
     assert gap.any() and pipeline.is_current(configuration.load(path))
-    with hidden(swir_of(tiny_archive, scene_id)):
+    with hidden(swir_of(own_config.parent / "archive", scene_id)):
         assert (open_dataset(retry(path).config.root)["reason"].to_numpy() == "unreadable").sum() == gap.sum()
     vain = served(path)
     built = retry(path)
