@@ -7,6 +7,7 @@ import xarray as xr
 from phenology_curves import series_of, yearly
 
 from ssl4eco_data.phenology import derive_cycles
+from ssl4eco_data.phenology.kernel import analyse
 
 TIME = pd.date_range("2019-01-05", "2022-12-30", freq="8D")
 DAY = (TIME - pd.Timestamp("1970-01-01")).days.to_numpy(float)
@@ -33,6 +34,16 @@ def test_values_and_dates_are_enough():
     ours, theirs = plain["date"].to_numpy().reshape(12, -1), full["date"].to_numpy().reshape(12, -1)
     np.testing.assert_array_equal(ours, theirs)
     assert (plain["status"] == 0).all()
+
+
+def test_one_compilation_serves_arrays_that_may_be_written_and_others():
+    data = cube()
+    fixed = cube()
+    fixed["value"].data.flags.writeable = False
+    full = fixed.assign(weight=xr.ones_like(data["value"]), snow=xr.zeros_like(data["value"], dtype=bool))
+    for one in (data, fixed, full, full.transpose("y", "x", "time"), full.isel(y=0, x=0)):
+        derive_cycles(one)
+    assert [[array.mutable for array in taken[:4]] for taken in analyse.signatures] == [[False] * 4]
 
 
 @pytest.mark.parametrize("chunks", [{"y": 1, "x": 1}, {"y": 2, "x": 3}, {"time": 20}, {"time": 7, "x": 2}])

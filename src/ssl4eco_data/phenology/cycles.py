@@ -217,7 +217,7 @@ def _derive_block(
     shared_day = math.prod(day.shape[:-1]) == 1
     values, weights, snows = _flat(value, shape, "f8"), _flat(weight, shape, "f8"), _flat(snow, shape, "?")
     _check_block(day, value, weight, profile)
-    days = np.ascontiguousarray(day.reshape(1, -1), dtype="f8") if shared_day else _flat(day, shape, "f8")
+    days = _flat(day, day.shape if shared_day else shape, "f8")
     out = _blank(values.shape[0], max_cycles)
     bandwidths = np.array(parameters.bandwidths_days)
     analyse(days, values, weights, snows, bandwidths, _settings(parameters, profile), out)
@@ -225,8 +225,10 @@ def _derive_block(
 
 
 def _flat(array: npt.NDArray[Any], shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
-    full = np.broadcast_to(array, shape).reshape(-1, shape[-1])
-    return np.ascontiguousarray(full, dtype=dtype)
+    """Rows of ``array`` (row, time), read-only: for arrays that are not, numba compiles everything again."""
+    flat = np.ascontiguousarray(np.broadcast_to(array, shape).reshape(-1, shape[-1]), dtype=dtype).view()
+    flat.flags.writeable = False
+    return flat
 
 
 def _blank(pixels: int, cycles: int) -> Results:
