@@ -38,7 +38,7 @@ claim: $(VENV)/.training ## train on seasons by phenology and by calendar, judge
 	@$(BIN)/python -m ssl4eco_training.claim data/demo-large data/demo-large-calendar --to data/claim.png $(OPTIONS)
 
 test: $(VENV)/.test ## install what the tests need and run them all
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
