@@ -24,6 +24,8 @@ ASKED = {
     ],
 }
 OWN = ("ssl4eco-data", "ssl4eco-training")
+GPU = re.compile(r"(nvidia|cuda)-|triton==")
+"""Packages whose versions torch's own wheel states exactly; only the wheel with CUDA wants them."""
 HEADER = "# Exact versions, made from the ranges in pyproject.toml by `make lock`. Do not edit.\n"
 
 
@@ -34,7 +36,8 @@ def compile_pins(name: str) -> None:
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
     command += [f"--no-emit-package={own}" for own in OWN]
     done = subprocess.run([*command, *ASKED[name]], cwd=ROOT, check=True, capture_output=True, text=True)
-    target.write_text(HEADER + done.stdout)
+    kept = [line for line in done.stdout.splitlines(keepends=True) if not GPU.match(line)]
+    target.write_text(HEADER + "".join(kept))
 
 
 def pins(path: Path) -> dict[str, str]:
