@@ -127,7 +127,8 @@ def encoder_maker(recipe: Recipe, channels: int) -> Callable[[], nn.Module]:
     if recipe.encoder not in _DEPTHS:
         raise RecipeError(f"encoder must be {', '.join(_DEPTHS)} or module:name, got {recipe.encoder!r}")
     norm = grouped(recipe.bn_group) if recipe.mode == "corrected" else None
-    return lambda: resnet(_DEPTHS[recipe.encoder], channels, norm=norm)
+    pad = recipe.channels_last and recipe.precision != "fp32"
+    return lambda: resnet(_DEPTHS[recipe.encoder], channels, norm=norm, pad_channels=pad)
 
 
 def objective_of(recipe: Recipe, found: Source, spec: InputSpec) -> Any:

@@ -82,10 +82,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """An encoder: images ``(N, C, Y, X)`` to the mean of the last feature map, ``(N, features)``.
-
-    ``conv1.pad_channels`` may be switched at any time.
-    """
+    """An encoder: images ``(N, C, Y, X)`` to the mean of the last feature map, ``(N, features)``."""
 
     def __init__(
         self, block: type[Basic] | type[Bottleneck], counts: tuple[int, ...], channels: int, norm: Norm
