@@ -26,10 +26,11 @@ report: $(VENV)/.dataset ## write the dataset's page again
 serve: $(VENV)/.dataset ## Prefect server, work pool, worker and the scheduled deployments
 	@$(BIN)/python -m flows.serve
 
-pretrain: $(VENV)/.training ## pretrain a small encoder on the embedded dataset, then judge it (minutes; no GPU needed)
-	@test -e data/demo/ledger/close/00000.json || $(MAKE) --no-print-directory dataset CONFIG=configs/demo.toml
+pretrain: $(VENV)/.training ## pretrain a small encoder on an embedded dataset, then judge it (minutes; no GPU needed)
+	@test -e data/demo-pretrain/ledger/close/00000.json || \
+		$(MAKE) --no-print-directory dataset CONFIG=configs/demo-pretrain.toml
 	@$(BIN)/python -m ssl4eco_training debug_cpu $(OPTIONS)
-	@$(BIN)/python -m ssl4eco_training.evaluate data/demo --split all --tasks season --encoder data/runs/debug_cpu/encoder.safetensors
+	@$(BIN)/python -m ssl4eco_training.evaluate data/demo-pretrain --encoder data/runs/debug_cpu/encoder.safetensors
 
 claim: $(VENV)/.training ## train on seasons by phenology and by calendar, judge both, draw the figure (hours without a GPU)
 	@for name in demo-large demo-large-calendar; do \

@@ -42,7 +42,7 @@ def test_a_sick_step_raises_one(change: dict[str, float], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "steps", "count"), [(10, 100_000, 0), (500, 100_000, 2), (10, 50, 2), (9, 50, 0)]
+    ("step", "steps", "count"), [(10, 100_000, 0), (500, 100_000, 2), (20, 50, 2), (19, 50, 0)]
 )
 def test_values_are_not_judged_early(step: int, steps: int, count: int) -> None:
     assert len(alarms.at_step(seco_eco(), step, steps, {"accuracy_0": 0.0, "embedding_std": 0.01})) == count
@@ -88,7 +88,7 @@ class Fed:
 
 
 def small(folder: Path) -> Recipe:
-    return replace(debug_cpu(), folder=str(folder), log_every=2, tensorboard=True)
+    return replace(debug_cpu(), batch=16, queue=16, folder=str(folder), log_every=2, tensorboard=True)
 
 
 def test_lines_come_every_few_steps_with_rates_and_alarms(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_every_field_has_a_line_and_the_help_fits_two_screens() -> None:
         (["--compile", "maybe"], ("--compile", "true or false", "'maybe'")),
         (["--batch", "4", "--batch", "8"], ("--batch", "twice")),
         (["batch", "4"], ("'batch'", "--field value")),
-        (["--queue", "300"], ("queue = 300", "batch = 16", "--queue 288 or 304")),
-        (["--accumulate", "5"], ("batch = 16", "accumulate = 5")),
+        (["--queue", "300"], ("queue = 300", "batch = 32", "--queue 288 or 320")),
+        (["--accumulate", "5"], ("batch = 32", "accumulate = 5")),
         (["--bands", "B02,B03"], ("B04", "--ndvi false", "B02,B03")),
     ],
 )

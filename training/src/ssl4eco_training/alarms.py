@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ssl4eco_training.recipes import Recipe
 
-_SETTLED_STEPS, _SETTLED_SHARE = 500, 0.2
+_SETTLED_STEPS, _SETTLED_SHARE = 500, 0.4
 """Values are judged from this step on, or from this share of a shorter run: at first embeddings are alike."""
 _TOO_GOOD = 0.999
 

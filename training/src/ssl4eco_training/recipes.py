@@ -147,30 +147,28 @@ def bounds_name(about: About) -> str:
 
 
 def debug_cpu() -> Recipe:
-    """The embedded dataset (24 locations to train on) and a small encoder: minutes on two cores.
+    """The embedded dataset for pretraining and a small encoder: minutes on two cores.
 
-    The queue holds one batch: the longer it is, the more keys of the same location are among the negatives
-    (in 24 locations some are, always). The twin is
-    slow, although the run is short, and the learning rate that of small batches: where keys change quickly,
-    positives are told from the queue by their age alone, and embeddings become one.
+    The queue is shorter than an epoch, so that few keys of the same location are among the negatives. The
+    twin is slow, although the run is short: where keys change quickly, positives are told from the queue by
+    their age alone, and embeddings become one.
     """
     return Recipe(
-        dataset="data/demo",
+        dataset="data/demo-pretrain",
         folder="data/runs/debug_cpu",
         encoder="resnet18",
         mode="corrected",
-        bn_group=4,
+        bn_group=8,
         image_px=48,
-        queue=16,
-        batch=16,
-        epochs=200,
+        queue=64,
+        batch=32,
+        epochs=100,
         twin_momentum=0.99,
-        learning_rate=0.005,
+        learning_rate=0.02,
         schedule="cosine",
         warmup_epochs=10,
         device="cpu",
         threads=1,
-        log_every=10,
         save_every=100,
     )
 
