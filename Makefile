@@ -36,7 +36,8 @@ claim: $(VENV)/.training ## train on seasons by phenology and by calendar, judge
 	@for name in demo-large demo-large-calendar; do \
 		test -e data/$$name/ledger/close/00000.json || \
 		$(MAKE) --no-print-directory dataset CONFIG=configs/$$name.toml || exit; done
-	@$(BIN)/python -m ssl4eco_training.claim data/demo-large data/demo-large-calendar --to data/claim.png $(OPTIONS)
+	@$(BIN)/python -m ssl4eco_training.claim data/demo-large data/demo-large-calendar --to data/claim.png \
+		--steps 400 --queue 128 $(OPTIONS)
 
 test: $(VENV)/.test ## install what the tests need and run them all
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
