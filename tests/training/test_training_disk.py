@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.training.globe_dataset import build_globe
+from tests.training.run_dataset import ENCODER, build_run_dataset
 from tests.training.small_disk import small_disk
 
 from ssl4eco_training import claim, embed, evaluate, stage
+from ssl4eco_training.__main__ import main as training_main
 from ssl4eco_training.claim_pair import ARMS
 from ssl4eco_training.stage import NOTE
 
@@ -94,3 +96,16 @@ def test_a_dataset_that_may_not_be_read(
         assert "ermission" in told(capsys)
     finally:
         closed.chmod(0o755)
+
+
+def test_a_run_whose_checkpoint_does_not_fit_on_the_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = build_run_dataset(tmp_path / "dataset")
+    given = ["debug_cpu", "--dataset", str(dataset), "--encoder", ENCODER, "--image_px", "24", "--batch", "8"]
+    given += ["--queue", "64", "--bn_group", "2", "--dim", "16", "--steps", "2", "--tensorboard", "false"]
+    with small_disk(tmp_path / "disk", f"size={4 * PAGE}") as disk:
+        assert training_main([*given, "--folder", str(disk / "run")]) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert re.fullmatch(f"{disk}/run/checkpoints/.*: No space left on device; free some space, .*", last)
+        assert not list((disk / "run" / "checkpoints").iterdir())

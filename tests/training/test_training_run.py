@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 import torch
 from tests.training.run_dataset import ENCODER, Encoder, build_run_dataset, weights_hash
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl4eco_training import build, checkpoint
+from ssl4eco_training.build import encoder_maker
 from ssl4eco_training.distributed import Processes
 from ssl4eco_training.errors import RecipeError, TrainingError
 from ssl4eco_training.journal import read_log
 from ssl4eco_training.recipes import Recipe, debug_cpu
+from ssl4eco_training.resnet import ResNet
 from ssl4eco_training.run import train, train_step
+from ssl4eco_training.views import ViewPlan
 from ssl4eco_training.weights import load_encoder
 
 MakeRecipe = Callable[..., Recipe]
@@ -346,3 +350,39 @@ def test_the_log_begins_with_the_recipe(recipe: MakeRecipe) -> None:
     first = read_log(Path(recipe().folder))[0]
     assert first["event"] == "start"
     assert first["recipe"] == json.loads(json.dumps(recipe(steps=1).as_dict()))
+
+
+def test_a_run_that_has_more_steps_than_are_asked_for_ends_with_its_weights(recipe: MakeRecipe) -> None:
+    trained(recipe())
+    outcome = train(recipe(steps=3))
+    assert (outcome.step, outcome.steps) == (6, 3)
+    assert outcome.weights is not None
+
+
+class Forgetful(nn.Module):
+    """An objective that lacks a method."""
+
+    images, views = 1, (ViewPlan(image=0, augment=False),)
+
+    def __init__(self, make_encoder: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.encoder = make_encoder()
+
+    def before_step(self) -> None: ...
+
+
+def test_an_objective_that_lacks_a_method_is_refused(recipe: MakeRecipe) -> None:
+    with pytest.raises(RecipeError, match="Forgetful lacks after_step"):
+        train(recipe(objective=f"{__name__}:Forgetful"))
+
+
+@pytest.mark.parametrize(
+    ("channels_last", "precision", "pads"),
+    [(True, "bf16", True), (True, "fp32", False), (False, "bf16", False)],
+)
+def test_the_first_convolution_is_padded_where_it_helps(
+    recipe: MakeRecipe, channels_last: bool, precision: str, pads: bool
+) -> None:
+    made = encoder_maker(recipe(encoder="resnet18", channels_last=channels_last, precision=precision), 9)()
+    assert isinstance(made, ResNet)
+    assert made.conv1.pad_channels is pads

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ssl4eco_data.errors import StoreError
-from ssl4eco_training.errors import TrainingError
+from ssl4eco_training.errors import TrainingError, told
 from ssl4eco_training.options import listing, overridden, recipe_named, shown
 from ssl4eco_training.recipes import RECIPES
 from ssl4eco_training.run import train
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         outcome = train(recipe)
     except (TrainingError, StoreError, OSError) as error:
         rank = f"[process {os.environ['RANK']}] " if os.environ.get("RANK", "0") != "0" else ""
-        print(f"{rank}{error}", file=sys.stderr)
+        print(f"{rank}{told(error)}", file=sys.stderr)
         return 2
     if outcome.weights is not None and os.environ.get("RANK", "0") == "0":
         print(outcome.weights)

@@ -71,7 +71,7 @@ class Steps:
         def turn(seconds: float) -> Turn:
             n = max(2, round(seconds / step_seconds()))
             with opened(next(starts)) as loader:
-                batches = uploaded(loader, self._device, (1 + n) * self._recipe.accumulate)
+                batches = uploaded(loader, self._device, (1 + n) * self._recipe.accumulate + 1)
 
                 def steps(n: int) -> None:
                     for _ in range(n):

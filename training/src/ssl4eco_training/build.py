@@ -31,6 +31,7 @@ from ssl4eco_training.resnet import resnet
 from ssl4eco_training.statistics import standardised
 
 _DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
+_METHODS = ("before_step", "after_step")
 _OBJECTIVES: dict[str, Callable[..., Any]] = {"seco": SeCo, "moco": MoCo}
 
 
@@ -156,6 +157,8 @@ def objective_of(recipe: Recipe, found: Source, spec: InputSpec) -> Any:
         objective = make(**{name: value for name, value in offered.items() if name in taken})
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{recipe.objective} with {recipe.encoder}: {error}") from error
+    if lacking := [name for name in _METHODS if not callable(getattr(objective, name, None))]:
+        raise RecipeError(f"{recipe.objective} lacks {', '.join(lacking)}: see ssl4eco_training.protocols")
     if objective.images > len(found.seasons):
         raise RecipeError(
             f"{recipe.objective} contrasts {objective.images} seasons of a location, {recipe.dataset} "

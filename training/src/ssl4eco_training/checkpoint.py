@@ -60,19 +60,37 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write ``state`` (tensors, numbers, text, lists, dicts) as one file.
 
     It is written beside, flushed to the disk and renamed: a reader sees the old file or the whole new one.
+    Raises OSError when the disk is full, say.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}{_BEHIND}")
-    with beside.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        _write(beside, {"format": FORMAT, **state})
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    """One file, on the disk. torch makes a RuntimeError of a failed write: the OSError is raised."""
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except RuntimeError as error:
+        beneath = error.__context__
+        if not isinstance(beneath, OSError):
+            raise
+        raise OSError(beneath.errno, beneath.strerror, str(path)) from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def load(path: Path) -> dict[str, Any]:

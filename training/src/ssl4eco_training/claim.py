@@ -39,6 +39,7 @@ from ssl4eco_training.stopping import exit_status
 from ssl4eco_training.tasks import own_task
 
 CONDITIONS = "conditions.json"
+_ENOUGH_SEEDS = 10
 _PACE = frozenset(
     (
         "dataset", "folder", "seed", "epochs", "device", "threads", "ahead", "log_every", "save_every",
@@ -216,9 +217,12 @@ def notes_of(claim: Claim) -> list[str]:
         for one in lines
         if one.note
     ]
-    if len(claim.conditions["seeds"]) == 1:
+    seeds = len(claim.conditions["seeds"])
+    if seeds < _ENOUGH_SEEDS:
         notes.append(
-            "one seed: the intervals do not say how much another training run would differ (--seeds)"
+            f"intervals of {seeds} seeds are too narrow, look at the differences by seed (--seeds)"
+            if seeds > 1
+            else "one seed: the intervals do not say how much another training run would differ (--seeds)"
         )
     return [*notes, *(f"not judged: {why}" for why in claim.refused)]
 

@@ -10,6 +10,7 @@ _WAYS_OUT = {
     errno.EROFS: "the file system is read-only: choose another place",
     errno.EACCES: "change the permissions, or choose another place",
     errno.EPERM: "change the permissions, or choose another place",
+    errno.EEXIST: "something of this name is there: choose another place",
     errno.ENOTDIR: "a part of the path is a file: choose another place",
     errno.EISDIR: "it is a folder: name a file",
 }

