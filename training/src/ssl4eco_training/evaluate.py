@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
 from rich.console import Console
@@ -38,6 +39,8 @@ from ssl4eco_training.weights import describe
 
 DEFAULT_TASKS = ("biome", "ecoregion", "season", "greenup", "latitude")
 TABLE = ".parquet"
+_WIDTH = 120
+"""Columns of a table that goes into a file or another program."""
 
 
 def tables_of(options: argparse.Namespace, pace: Pace) -> dict[str, Embeddings]:
@@ -109,12 +112,16 @@ def tasks_of(options: argparse.Namespace) -> list[TaskMaker]:
 
 def shown(comparison: Comparison, options: argparse.Namespace) -> Table:
     """The scores as a table, in percent."""
-    models = list(comparison.lines[0].scores)
+    models = dict(zip(comparison.lines[0].scores, ascii_uppercase, strict=False))
+    title = [f"{options.protocol} protocol, split {options.split}", *(f"{m}: {n}" for n, m in models.items())]
     table = Table(
-        title=f"{options.protocol} protocol, split {options.split}",
-        caption=f"percent [{LEVEL:.0%} interval over locations]; differences: the first less the other",
+        title="\n".join(title),
+        caption=f"percent [{LEVEL:.0%} interval over locations]",
+        box=None,
+        pad_edge=False,
     )
-    for heading in ("task", "metric", "n", "method", *models, *(f"difference to {m}" for m in models[1:])):
+    first, *others = models.values()
+    for heading in ("task", "metric", "n", "method", first, *others, *(f"{first} - {m}" for m in others)):
         table.add_column(heading, overflow="fold")
     for line in comparison.lines:
         numbers = [*line.scores.values(), *line.differences.values()]
@@ -244,7 +251,7 @@ def run(options: argparse.Namespace) -> None:
         notes = {"refused": comparison.refused, "seen_before": seen_before(options)}
         print(json.dumps({**head, "lines": lines, **notes}, indent=1))
         return
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(shown(comparison, options))
     for note in (*_notes(comparison), *seen_before(options)):
         console.print(note, highlight=False, markup=False)
