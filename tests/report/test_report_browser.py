@@ -43,13 +43,16 @@ window.addEventListener("load", () => {
   document.getElementById("by-split").click();
   colours.push(colour(), legends());
   const before = [seen(".curve"), seen(".place"), seen("img.true"), seen("img.infrared")];
+  const marks = [seen("#map .map .mark")];
+  choose("map-select", "1");
+  marks.push(seen("#map .map .mark:not(.dimmed)"), seen("#map .map .mark"));
   choose("biome-select", "1");
   choose("curve-select", "curve-2");
   document.getElementById("show-infrared").click();
   const after = [seen(".curve"), seen(".place"), seen("img.true"), seen("img.infrared")];
   const images = [...document.images].filter((i) => i.complete && i.naturalWidth > 0).length;
   document.documentElement.dataset.probe = JSON.stringify({
-    before, after, images, colours,
+    before, after, images, colours, marks,
     wide: document.documentElement.scrollWidth > window.innerWidth,
     hidden: document.getElementById("curve-2").hidden,
     requests: performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length,
@@ -81,8 +84,9 @@ def test_page_works_in_a_browser(tmp_path: Path) -> None:
     assert "before:[1,4,13,0]" in probe
     assert "after:[1,1,0,3]" in probe
     assert "images:26" in probe
+    assert "marks:[4,1,1]" in probe, "the map shows one biome alone"
     assert "hidden:false" in probe
-    assert "colours:[rgb(0, 158, 115),[1,0],rgb(139, 147, 143),[0,1]]" in probe, "by biome, then by split"
+    assert "colours:[rgb(136, 153, 0),[1,0],rgb(139, 147, 143),[0,1]]" in probe, "by biome, then by split"
     assert "wide:false" in probe, "nothing sticks out on a narrow screen"
     assert "requests:0" in probe
 

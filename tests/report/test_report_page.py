@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.report import truth, write_report
 from ssl4eco_data.report.dataset import read_dataset
+from ssl4eco_data.store import Ledger, Mark
 from ssl4eco_data.types import METRICS, SEASONS, Footprint
 
 LIMIT_BYTES = 10_000_000
@@ -119,10 +121,26 @@ def test_stage_times_and_provenance(page: tuple[str, Page]) -> None:
     words = page[1].words
     assert "Fabricated & tested" in words
     assert "30.5 s" in words
-    assert "31.8 s" in words, "the sum"
+    assert "31.8 s" not in words, "no sum"
     assert "Copernicus Sentinel data 2020\N{EN DASH}2021" in words
     assert 'title = "Fabricated & tested"' in words
     assert "4x4x4x32x32".replace("x", "\N{MULTIPLICATION SIGN}") in words
+
+
+def test_times_of_several_runs_are_not_added(copy: Path) -> None:
+    first = json.loads((copy / "runs" / "20260102T030405000000Z.json").read_text())
+    first["stages"][1] |= {"blocks": 1, "seconds": 4.0, "counts": {"candidates": 10}}
+    again = {"started": "2026-02-03T04:05:06+00:00", "stages": first["stages"][1:]}
+    idle = {"started": "2026-03-03T04:05:06+00:00", "stages": [again["stages"][0] | {"blocks": 0}]}
+    for name, run in (("20260203", again), ("20260303", idle)):
+        (copy / "runs" / f"{name}T000000000000Z.json").write_text(json.dumps(run))
+    for block in range(3):
+        Ledger(copy).write(Mark(stage="scenes", block=block, fingerprint="x"))
+    _, page = read(copy)
+    rows = {r[0]: r[1:6] for table in page.tables for r in table if r[0] in ("locations", "scenes")}
+    assert rows["locations"] == ["2026-01-02 03:04", "1", "1.2 s", "3.2 locations/s", "0"]
+    assert rows["scenes"] == ["2026-02-03 04:05", "1 of 3", "4.0 s", "2.5 candidates/s", "0"]
+    assert "3 runs 2026-03-03 04:05: nothing to do 2026-02-03 04:05: scenes 4.0 s" in page.words
 
 
 def test_nothing_is_loaded_from_elsewhere(page: tuple[str, Page]) -> None:

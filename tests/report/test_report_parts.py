@@ -16,7 +16,7 @@ from ssl4eco_data.report.charts import wrapped
 from ssl4eco_data.report.images import INFRARED, TRUE_COLOUR, composite, webp
 from ssl4eco_data.report.maps import land_mask, view_of
 from ssl4eco_data.report.select import fair, spread
-from ssl4eco_data.report.svg import element, marker
+from ssl4eco_data.report.svg import element
 from ssl4eco_data.types import YEAR_DAYS
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -119,8 +119,3 @@ def test_elements_escape_text_and_attributes(text: str) -> None:
     assert str(made).count("<") == 2
     assert str(made).count('"') == 2
     assert element("g", Markup("<b>x</b>")) == "<g><b>x</b></g>"
-
-
-def test_markers_differ_for_twenty_one_categories() -> None:
-    drawn = {str(marker(i, 5, 5, 2, "")) for i in range(21)}
-    assert len(drawn) == 21

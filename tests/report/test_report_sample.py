@@ -354,7 +354,7 @@ def test_a_large_sample_is_drawn_whole_and_small(only_sample: Path) -> None:
     assert not page.in_class("path", "mark")
     assert len(page.in_class("g", "by-biome")) == len(page.in_class("g", "by-split")) == 1
     shown = {c for a in page.in_class("path", "squares") for c in (a["class"] or "").split()}
-    assert {"c0", "c6", "t0", "t1", "t2", "s0", "s1", "s3"} <= shown
+    assert {"b0", "b13", "t0", "t1", "s0", "s1", "s3"} <= shown
     for split, n in frame["split"].value_counts().items():
         assert f"{split}: {n:,} locations" in page.words
 

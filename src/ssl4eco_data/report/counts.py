@@ -1,10 +1,9 @@
-"""Counts behind the page's bars: seasons found and missing, acquisition dates, clouds, stage times."""
+"""Counts behind the page's bars: seasons found and missing, acquisition dates, clouds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -66,17 +65,6 @@ class Clouds:
     verdicts: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageTime:
-    """What one stage took over all runs."""
-
-    name: str
-    blocks: int
-    seconds: float
-    counts: Mapping[str, int] = field(default_factory=dict)
-    failures: int = 0
-
-
 def coverage(choices: pd.DataFrame, labels: pd.Series[str], order: Sequence[str]) -> list[Bar]:
     """One bar per label of ``order``; ``labels`` belong to the rows of ``choices``."""
     bars = []
@@ -118,25 +106,6 @@ def clouds(root: Place, choices: pd.DataFrame) -> Clouds | None:
         chosen=tuple(map(int, chosen)),
         verdicts=tuple(ranked),
     )
-
-
-def stage_times(runs: Sequence[Mapping[str, Any]]) -> list[StageTime]:
-    """Stages in the order they first ran, added up over all runs."""
-    total: dict[str, StageTime] = {}
-    for stage in (stage for run in runs for stage in run.get("stages", ())):
-        name = str(stage["stage"])
-        before = total.get(name, StageTime(name=name, blocks=0, seconds=0.0))
-        counts = dict(before.counts)
-        for key, count in stage.get("counts", {}).items():
-            counts[key] = counts.get(key, 0) + int(count)
-        total[name] = StageTime(
-            name=name,
-            blocks=before.blocks + int(stage["blocks"]),
-            seconds=before.seconds + float(stage["seconds"]),
-            counts=counts,
-            failures=before.failures + len(stage.get("failures", ())),
-        )
-    return list(total.values())
 
 
 def _histogram(fractions: pd.Series[float]) -> npt.NDArray[np.int64]:

@@ -159,11 +159,6 @@ def main_array(root: Place) -> zarr.Array[Any] | None:
     return array if isinstance(array, zarr.Array) else None
 
 
-def build_seconds(runs: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds of all stages of all runs."""
-    return float(sum(stage["seconds"] for run in runs for stage in run.get("stages", ())))
-
-
 def _seasons(present: Sequence[str]) -> tuple[str, ...]:
     return tuple(s for s in SEASONS if s in present) + tuple(s for s in present if s not in SEASONS)
 

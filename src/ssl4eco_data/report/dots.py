@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from ssl4eco_data.report.svg import COLOURS, element
+from ssl4eco_data.report.svg import element
 from ssl4eco_data.types import FloatArray
 
 IntArray = npt.NDArray[np.int64]
@@ -27,11 +27,6 @@ class Runs:
     row: IntArray
     length: IntArray
     code: IntArray
-
-
-def category_class(index: int) -> str:
-    """CSS classes of a category that has no shape: a colour, and one more tone for every seven."""
-    return f"c{index % COLOURS} t{index // COLOURS % 3}"
 
 
 def square_side(x: FloatArray, y: FloatArray) -> int:
@@ -76,7 +71,8 @@ def layer(runs: Runs, side: int, categories: Sequence[tuple[str, str]], class_: 
         )
         path = "".join(f"M{column} {row}h{length}" for column, row, length in places)
         classes, tooltip = categories[code]
-        paths.append(element("path", element("title", tooltip), d=path, class_=f"squares {classes}"))
+        also = {"data_biome": code} if class_ == "by-biome" else {}
+        paths.append(element("path", element("title", tooltip), d=path, class_=f"squares {classes}", **also))
     place = f"scale({side}) translate(0 0.5)"
     return element("g", *paths, transform=place, stroke_width=1 + OVERLAP, class_=class_)
 

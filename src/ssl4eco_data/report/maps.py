@@ -14,7 +14,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from ssl4eco_data.errors import Ssl4ecoError
-from ssl4eco_data.report.dots import category_class, layer, runs_of, square_side
+from ssl4eco_data.report.biomes import colour_class, looks_of, shape_of
+from ssl4eco_data.report.dots import layer, runs_of, square_side
 from ssl4eco_data.report.images import mask_png
 from ssl4eco_data.report.svg import Scale, element, figure, line, marker, text
 from ssl4eco_data.types import BoolArray
@@ -88,12 +89,15 @@ def split_class(split: str) -> str:
 def _markers(shown: pd.DataFrame, x: Scale, y: Scale, biomes: Sequence[str]) -> list[Markup]:
     radius = 8.0 if len(shown) <= 100 else 5.0 if len(shown) <= 500 else 3.0
     drawn = []
+    looks = looks_of(biomes)
     for row in shown.to_dict("records"):
         split = row["split"]
         place = _place(row["lat"], row["lon"])
         title = f"{row['location_id']}: {row['biome']}, {place}{', ' if split else ''}{split}"
-        class_ = split_class(split) if split else ""
-        drawn.append(marker(biomes.index(row["biome"]), x(row["lon"]), y(row["lat"]), radius, title, class_))
+        biome = biomes.index(row["biome"])
+        class_ = f"{colour_class(looks[biome])} {split_class(split) if split else ''}".rstrip()
+        at = x(row["lon"]), y(row["lat"])
+        drawn.append(marker(shape_of(looks[biome]), *at, radius, title, class_, data_biome=biome))
     return drawn
 
 
@@ -108,7 +112,7 @@ def _dots(shown: pd.DataFrame, view: View, biomes: Sequence[str], splits: Sequen
     stretch = 1 / np.maximum(np.cos(np.radians(lat)), 1e-9)
     side = square_side(right / stretch, down)
     looks = {
-        "biome": {name: category_class(i) for i, name in enumerate(biomes)},
+        "biome": {n: colour_class(look) for n, look in zip(biomes, looks_of(biomes), strict=True)},
         "split": {name: split_class(name) for name in splits if len(splits) > 1},
     }
     layers = []

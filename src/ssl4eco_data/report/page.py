@@ -13,20 +13,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ssl4eco_data.report import counts, origin, sample
+from ssl4eco_data.report.biomes import colour_class, looks_of, shape_of
 from ssl4eco_data.report.charts import SOURCES, cloud_columns, season_windows, stacked_columns, swatch
 from ssl4eco_data.report.curves import read_example, vegetation_curve
-from ssl4eco_data.report.dataset import Dataset, build_seconds, open_patches, read_dataset
-from ssl4eco_data.report.dots import category_class
+from ssl4eco_data.report.dataset import Dataset, open_patches, read_dataset
 from ssl4eco_data.report.gallery import gallery
 from ssl4eco_data.report.maps import MAX_MARKERS, location_map, split_class
 from ssl4eco_data.report.select import examples, spread
 from ssl4eco_data.report.svg import COLOURS, element, marker
+from ssl4eco_data.report.times import run_stages, stage_times
 from ssl4eco_data.report.truth import compare
 from ssl4eco_data.store import bytes_below, write_atomic
 from ssl4eco_data.store.objects import Place
 
 MAX_WINDOWS = 60
 MAX_EXAMPLES = 16
+MAX_RUNS = 20
 PACKAGES = ("ssl4eco-data", "numpy", "pandas", "xarray", "zarr", "pyarrow", "scipy", "rasterio")
 
 
@@ -64,7 +66,7 @@ def render(data: Dataset, archive_truth: Path | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, words=_words, size=_size, duration=_duration)
+    environment.filters.update(percent=_percent, words=_words, moment=_moment, size=_size, duration=_duration)
     content = _overview(data) | _sample(data) | _drawings(data) | _records(data)
     return environment.get_template("page.html.j2").render(
         **content,
@@ -92,7 +94,6 @@ def _overview(data: Dataset) -> dict[str, Any]:
         "expected": len(data.choices),
         "years": sorted(counts.acquisitions(data, "year")),
         "bytes": bytes_below(data.root),
-        "build_seconds": build_seconds(data.runs),
         "by_season": counts.coverage(data.choices, data.choices["season"], data.seasons),
         "by_biome": counts.coverage(data.choices, biome_of_choice, data.biomes),
         "season_classes": [f"c{i % COLOURS}" for i in range(len(data.seasons))],
@@ -109,8 +110,8 @@ def _sample(data: Dataset) -> dict[str, Any]:
         "map": location_map(data.locations, data.biomes, [name for name, _ in splits]),
         "dense": dense,
         "biome_markers": [
-            swatch(category_class(i)) if dense else _legend_marker(i, biome)
-            for i, biome in enumerate(data.biomes)
+            swatch(colour_class(look)) if dense else _legend_marker(look, biome)
+            for look, biome in zip(looks_of(data.biomes), data.biomes, strict=True)
         ],
         "splits": [(swatch(split_class(name)), name, count) for name, count in splits],
         "made": origin.made(data.config, data.notes),
@@ -168,8 +169,11 @@ def _records(data: Dataset) -> dict[str, Any]:
     """Times and provenance."""
     group = open_patches(data.root)
     return {
-        "stages": counts.stage_times(data.runs),
-        "runs": data.runs,
+        "stages": stage_times(data),
+        "run_count": len(data.runs),
+        "last_runs": [
+            (str(run.get("started", "")), run_stages(run)) for run in data.runs[: -MAX_RUNS - 1 : -1]
+        ],
         "config": data.config_text,
         "versions": [(name, version(name)) for name in PACKAGES],
         "arrays": [
@@ -180,8 +184,8 @@ def _records(data: Dataset) -> dict[str, Any]:
     }
 
 
-def _legend_marker(index: int, biome: str) -> Markup:
-    drawn = marker(index, 8.0, 8.0, 6.0, biome)
+def _legend_marker(look: int, biome: str) -> Markup:
+    drawn = marker(shape_of(look), 8.0, 8.0, 6.0, biome, colour_class(look))
     return element("svg", drawn, viewBox="0 0 16 16", width=16, height=16, aria_hidden="true")
 
 
@@ -195,6 +199,11 @@ def _percent(fraction: float | None) -> str:
 
 def _words(code: str) -> str:
     return code.replace("_", " ")
+
+
+def _moment(started: str) -> str:
+    """An ISO time to the minute."""
+    return started[:16].replace("T", " ") or "\N{EN DASH}"
 
 
 def _size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""Small pieces of SVG: escaped elements, linear scales, and the colours and shapes of categories.
+"""Small pieces of SVG: escaped elements, linear scales, and the colours of seasons.
 
 Colours are CSS classes (``c0`` … ``c6``, from Okabe and Ito 2008, safe for colour-blind readers), so that
 the page's style sheet adapts them to light and dark.
@@ -16,7 +16,7 @@ COLOURS = 7
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SHAPES = (
+SHAPES = (
     "M{w} {y}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z",
     "M{w} {n}h{d}v{d}h-{d}z",
     "M{x} {n}L{e} {s}H{w}z",
@@ -84,10 +84,9 @@ def rectangle(x: float, y: float, width: float, height: float, class_: str, titl
     return element("rect", *inner, x=x, y=y, width=max(width, 0.0), height=max(height, 0.0), class_=class_)
 
 
-def marker(index: int, x: float, y: float, radius: float, title: str, also: str = "") -> Markup:
-    """The marker of a category: its colour, and one more shape for every seven; ``also``: further classes."""
-    shape = _SHAPES[index // COLOURS % len(_SHAPES)]
-    path = shape.format(
+def marker(shape: int, x: float, y: float, radius: float, title: str, class_: str, **also: object) -> Markup:
+    """A circle (``shape`` 0), square (1) or triangle (2) of the colour that ``class_`` names."""
+    path = SHAPES[shape].format(
         x=number(x),
         y=number(y),
         r=number(radius),
@@ -97,7 +96,7 @@ def marker(index: int, x: float, y: float, radius: float, title: str, also: str 
         n=number(y - radius),
         s=number(y + radius),
     )
-    return element("path", element("title", title), d=path, class_=f"mark c{index % COLOURS} {also}".rstrip())
+    return element("path", element("title", title), d=path, class_=f"mark {class_}".rstrip(), **also)
 
 
 def day_text(day: float) -> str:
