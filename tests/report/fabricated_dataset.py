@@ -147,7 +147,9 @@ def _cycles(places: tuple[Place, ...]) -> pd.DataFrame:
             start = (datetime(year, 1, 1, tzinfo=UTC) - EPOCH).days + _shift(place)
             dates = {m: start + OFFSETS[m] for m in METRICS}
             rows.append(
-                {"location_id": place.location_id, "cycle": cycle, "season_rank": 0, "pixels": 9} | dates
+                {"location_id": place.location_id, "cycle": cycle, "season_rank": 0, "pixels": 9}
+                | dates
+                | {f"{m}_sigma": 2.5 if m != "peak" else np.nan for m in METRICS}
             )
     return pd.DataFrame(rows)
 

@@ -141,3 +141,26 @@ def explain(
         if csv is not None:
             candidates.to_csv(csv, index=False)
             out.print(f"csv      {csv}", markup=False)
+
+
+@app.command()
+def preview(
+    dataset: DatasetPath,
+    location: Annotated[str, typer.Argument(metavar="LOCATION", help="location_id, e.g. 199U_1099R")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="picture to write; replaced if there")] = Path(
+        "preview.png"
+    ),
+) -> None:
+    """Picture of a location: its seasons in true colour and infrared, their dates on the vegetation curve.
+
+    Example: ssl4eco preview data/demo 199U_1099R --to preview.png
+    """
+    if to.suffix.lower() != ".png":
+        wrong_usage(f"--to must name a .png file, got {to}")
+    need_folder(to)
+    with readable():
+        from ssl4eco_data.report.preview import write_preview
+        from ssl4eco_data.store import dataset_place
+
+        write_preview(dataset_place(dataset), location, to)
+        out.print(f"picture  {to}", markup=False)

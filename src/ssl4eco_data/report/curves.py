@@ -183,7 +183,7 @@ def _fit(example: Example, x: Scale, y: Scale) -> list[Markup]:
 
 
 def _dates(example: Example, x: Scale, y: Scale) -> list[Markup]:
-    """The dates of every cycle as dots on the curve."""
+    """The dates of every cycle as dots on the curve, with bars of one sigma to each side."""
     seen = np.isfinite(example.curve)
     if not seen.any() or not len(example.cycles):
         return []
@@ -193,9 +193,15 @@ def _dates(example: Example, x: Scale, y: Scale) -> list[Markup]:
             day = float(cycle[metric])
             if math.isfinite(day) and x.domain[0] <= day <= x.domain[1]:
                 value = float(np.interp(day, example.curve_day[seen], example.curve[seen]))
-                title = element("title", f"{metric.replace('_', ' ')} {day_text(day)}")
-                class_ = f"date {_PHASES.get(metric, 'fall')}"
-                parts.append(element("circle", title, cx=x(day), cy=y(value), r=4.5, class_=class_))
+                phase, sigma = _PHASES.get(metric, "fall"), float(cycle.get(f"{metric}_sigma", math.nan))
+                said = f"{metric.replace('_', ' ')} {day_text(day)}"
+                if math.isfinite(sigma):
+                    said += f" ± {sigma:.1f} days"
+                    ends = (x(max(day - sigma, x.domain[0])), x(min(day + sigma, x.domain[1])))
+                    whiskers = f"M{number(ends[0])} {number(y(value) - 5)}v10m0-5H{number(ends[1])}m0-5v10"
+                    parts.append(element("path", d=whiskers, class_=f"sigma {phase}"))
+                title = element("title", said)
+                parts.append(element("circle", title, cx=x(day), cy=y(value), r=3.5, class_=f"date {phase}"))
     return parts
 
 

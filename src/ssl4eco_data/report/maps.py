@@ -69,8 +69,7 @@ def location_map(shown: pd.DataFrame, biomes: Sequence[str], splits: Sequence[st
     height = WIDTH * view.height_deg / view.width_deg
     x = Scale(domain=(view.west_deg, view.east_deg), range=(0, WIDTH))
     y = Scale(domain=(view.north_deg, view.south_deg), range=(0, height))
-    land = mask_png(land_mask(view), grey=128, alpha=90)
-    children = [element("image", href=land, width=WIDTH, height=height, preserveAspectRatio="none")]
+    children = [land_image(view, WIDTH, height)]
     children += _graticule(view, x, y, height)
     if len(shown) <= MAX_MARKERS:
         children += _markers(shown, x, y, biomes)
@@ -79,6 +78,12 @@ def location_map(shown: pd.DataFrame, biomes: Sequence[str], splits: Sequence[st
     corners = [_place(shown["lat"].agg(end), shown["lon"].agg(end)) for end in ("min", "max")]
     label = f"Map of {len(shown)} locations in {len(biomes)} biomes, from {' to '.join(corners)}"
     return figure(WIDTH, height, label, children, "chart map")
+
+
+def land_image(view: View, width: float, height: float) -> Markup:
+    """A light picture of the land, as large as the drawing."""
+    land = mask_png(land_mask(view), grey=128, alpha=90)
+    return element("image", href=land, width=width, height=height, preserveAspectRatio="none")
 
 
 def split_class(split: str) -> str:

@@ -13,14 +13,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ssl4eco_data.report import counts, origin, sample
+from ssl4eco_data.report.areas import area_chart
 from ssl4eco_data.report.biomes import colour_class, looks_of, shape_of
 from ssl4eco_data.report.charts import SOURCES, cloud_columns, season_windows, stacked_columns, swatch
 from ssl4eco_data.report.curves import read_example, vegetation_curve
 from ssl4eco_data.report.dataset import Dataset, open_patches, read_dataset
 from ssl4eco_data.report.gallery import gallery
 from ssl4eco_data.report.maps import MAX_MARKERS, location_map, split_class
+from ssl4eco_data.report.season_maps import season_maps
 from ssl4eco_data.report.select import examples, spread
-from ssl4eco_data.report.svg import COLOURS, element, marker
+from ssl4eco_data.report.svg import COLOURS, MONTHS, element, marker
 from ssl4eco_data.report.times import run_stages, stage_times
 from ssl4eco_data.report.truth import compare
 from ssl4eco_data.store import bytes_below, write_atomic
@@ -115,9 +117,16 @@ def _sample(data: Dataset) -> dict[str, Any]:
         ],
         "splits": [(swatch(split_class(name)), name, count) for name, count in splits],
         "made": origin.made(data.config, data.notes),
-        "strata": sample.strata(data),
+        "strata": (strata := sample.strata(data)),
+        "area_chart": area_chart((*strata.first, *strata.more), _cell_km(data)) if strata else None,
         "weights": sample.weights(data),
     }
+
+
+def _cell_km(data: Dataset) -> float | None:
+    """Spacing of the grid that locations come from, ``None`` where they are points or it is not known."""
+    source = data.config.get("locations", {}).get("source", {})
+    return float(source["spacing_km"]) if source.get("kind") == "grid" else None
 
 
 def _drawings(data: Dataset) -> dict[str, Any]:
@@ -129,6 +138,8 @@ def _drawings(data: Dataset) -> dict[str, Any]:
         "months": stacked_columns(counts.acquisitions(data, "month"), data.seasons, "month"),
         "year_chart": stacked_columns(counts.acquisitions(data, "year"), data.seasons, "year"),
         "windows": _windows(data),
+        "season_maps": _season_maps(data),
+        "month_swatches": [(swatch(f"m{i}"), month) for i, month in enumerate(MONTHS)],
         "window_marks": SOURCES,
         "curves": _curves(data),
         "clouds": cloud,
@@ -138,11 +149,23 @@ def _drawings(data: Dataset) -> dict[str, Any]:
 
 def _windows(data: Dataset) -> Markup | None:
     """Locations evenly over the latitudes; ``None`` where the windows are not there or were not used."""
-    if not len(data.phenology) or not data.seasons or data.dated:
+    rows = _located_windows(data)
+    if not len(rows):
         return None
-    rows = data.phenology.merge(data.locations[["location_id", "lat"]], on="location_id")
     rows = rows.sort_values(["lat", "location_id"], kind="stable")
     return season_windows(rows.iloc[spread(len(rows), MAX_WINDOWS)], data.seasons)
+
+
+def _season_maps(data: Dataset) -> list[tuple[str, Markup]]:
+    rows = _located_windows(data)
+    return season_maps(rows, data.seasons) if len(rows) else []
+
+
+def _located_windows(data: Dataset) -> pd.DataFrame:
+    """Windows with lon and lat; empty where they are not there or were not used."""
+    if not len(data.phenology) or not data.seasons or data.dated:
+        return pd.DataFrame()
+    return data.phenology.merge(data.locations[["location_id", "lon", "lat"]], on="location_id")
 
 
 def _curves(data: Dataset) -> list[Curve]:
