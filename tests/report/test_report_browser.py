@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_dataset import PLACES, fabricate
+from large_dataset import fabricate_large
 
 from ssl4eco_data.report import write_report
 
@@ -60,6 +61,23 @@ window.addEventListener("load", () => {
 });
 </script>"""
 
+LARGE_PROBE = """<script>
+window.addEventListener("load", () => {
+  const select = document.getElementById("map-select");
+  const seen = (value) => {
+    select.value = value;
+    select.dispatchEvent(new Event("change"));
+    return [...document.querySelectorAll("#map .by-biome path")].filter((e) => e.checkVisibility()).length;
+  };
+  const maps = [...document.querySelectorAll("#windows .map")];
+  document.documentElement.dataset.probe = JSON.stringify({
+    dots: [seen(""), seen("3"), seen("")],
+    months: [maps.length, maps.every((m) => m.querySelectorAll("path").length > 1)],
+    requests: performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length,
+  });
+});
+</script>"""
+
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on the path; install chromium to test the page"
 )
@@ -96,3 +114,18 @@ def test_console_errors_would_be_seen(tmp_path: Path) -> None:
     page = tmp_path / "broken.html"
     page.write_text("<!DOCTYPE html><title>x</title><script>nothing.here();</script>", encoding="utf-8")
     assert "CONSOLE" in browse(page, tmp_path / "profile").stderr
+
+
+@pytest.mark.slow
+def test_a_quarter_million_locations_stay_below_ten_megabytes_and_work(tmp_path: Path) -> None:
+    page = write_report(fabricate_large(tmp_path / "large", 250_000))
+    html = page.read_text(encoding="utf-8")
+    assert len(html.encode()) < 10_000_000
+    page.write_text(html.replace("</body>", f"{LARGE_PROBE}</body>"), encoding="utf-8")
+    done = browse(page, tmp_path / "profile")
+    assert [text for text in done.stderr.splitlines() if "CONSOLE" in text] == []
+    probe = done.stdout.split('data-probe="')[1].split('"')[0].replace("&quot;", "")
+    assert "dots:[14,1,14]" in probe, "biomes on the map: all, one, all"
+    assert html.count('class="infrared"') > 200, "the gallery is full"
+    assert "months:[4,true]" in probe
+    assert "requests:0" in probe

@@ -44,7 +44,8 @@ def _axes(x: Scale, y: Scale, unit: str) -> list[Markup]:
     parts: list[Markup] = []
     for power in range(int(x.domain[0]), int(x.domain[1]) + 1):
         parts.append(line(x(power), TOP, x(power), BOTTOM, "grid"))
-        parts.append(text(x(power), HEIGHT - 20, f"{10**power:,}", "middle", "faint"))
+        anchor = "end" if power == x.domain[1] else "middle"
+        parts.append(text(x(power), HEIGHT - 20, f"{10**power:,}", anchor, "faint"))
     for power in range(int(y.domain[1]) + 1):
         parts.append(line(LEFT, y(power), RIGHT, y(power), "grid"))
         parts.append(text(LEFT - 6, y(power) + 4, f"{10**power:,}", "end"))

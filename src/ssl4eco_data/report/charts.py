@@ -25,7 +25,7 @@ def stacked_columns(counts: Mapping[int, Sequence[int]], seasons: Sequence[str],
     top = max([sum(c) for c in counts.values()] + [1])
     y = Scale(domain=(0, top), range=(BOTTOM, TOP))
     step = (RIGHT - LEFT) / max(len(counts), 1)
-    parts = _value_axis(y, (0, top), "{:.0f}")
+    parts = _value_axis(y, (0, top), "{:,.0f}")
     every = -(-len(counts) // 12)
     for place, (key, values) in enumerate(counts.items()):
         x, base = LEFT + place * step, 0
