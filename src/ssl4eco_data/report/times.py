@@ -49,7 +49,7 @@ def stage_times(data: Dataset) -> list[StageTime]:
     ledger, last = Ledger(data.root), {}
     for run in data.runs:
         for stage in run_stages(run):
-            last[str(stage["stage"])] = stage | {"started": str(run.get("started", ""))}
+            last[str(stage["stage"])] = {**stage, "started": str(run.get("started", ""))}
     return [
         StageTime(
             name=name,
