@@ -1,6 +1,6 @@
 """The command line: ``ssl4eco build CONFIG`` and what looks at a finished dataset.
 
-Exit codes: 0 done, 1 failed with a readable message, 2 wrong usage, 3 paused, 130 interrupted.
+Exit codes: 0 done, 1 failed with a readable message, 2 wrong usage, 3 paused (budget), 130 interrupted.
 Commands that build import the ``build`` extra when called, so that a light installation can read and check.
 """
 

@@ -8,10 +8,20 @@ from typing import Annotated
 
 import typer
 
-from ssl4eco_data.cli.common import ConfigPath, app, out, readable, wrong_usage
+from ssl4eco_data.cli.common import (
+    BEFORE,
+    BUILD,
+    AsJson,
+    ConfigPath,
+    app,
+    out,
+    print_json,
+    readable,
+    wrong_usage,
+)
 
 
-@app.command()
+@app.command(rich_help_panel=BEFORE)
 def init(
     region: Annotated[
         str | None, typer.Option(metavar="FILE", help="polygon file; the whole world without")
@@ -49,7 +59,9 @@ def init(
     ] = None,
     to: Annotated[Path, typer.Option(metavar="FILE", help="file to write")] = Path("ssl4eco.toml"),
 ) -> None:
-    """Write a commented configuration that works as it is; no file is overwritten.
+    """Write a commented configuration that works as it is.
+
+    No file is overwritten.
 
     Example: ssl4eco init --region alps.gpkg --n 5000 --to alps.toml
     """
@@ -76,7 +88,7 @@ def init(
             out.print(line, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=BUILD)
 def build(
     config: ConfigPath,
     retry_unreadable: Annotated[
@@ -87,9 +99,12 @@ def build(
         typer.Option(metavar="STAGE", help="stop after this stage, e.g. locations, and show what it made"),
     ] = "report",
 ) -> None:
-    """Build or continue a dataset in this process, without Prefect.
+    """Build or continue a dataset in this process.
 
-    Example: ssl4eco build configs/demo.toml, or ssl4eco build my.toml --until locations
+    The same bytes as with Prefect (python -m flows.dataset CONFIG), without it.
+
+    Examples: ssl4eco build configs/demo.toml
+    ssl4eco build my.toml --until locations
     """
     with readable():
         from ssl4eco_data import pipeline
@@ -109,24 +124,33 @@ def build(
             out.print(line, markup=False)
 
 
-@app.command()
-def status(config: ConfigPath) -> None:
-    """What is done and what is pending, stage by stage.
+@app.command(rich_help_panel=BUILD)
+def status(config: ConfigPath, as_json: AsJson = False) -> None:
+    """What is done and what is pending, stage by stage, and how fast.
 
+    Rates and failures are those of the newest run. The same from the dataset alone: ssl4eco info.
     Example: ssl4eco status configs/demo.toml
     """
     with readable():
         from ssl4eco_data import pipeline
         from ssl4eco_data.config import load
+        from ssl4eco_data.store import progress
 
         loaded = pipeline.at_version(load(config))
+        states, run = list(pipeline.status(loaded)), progress(loaded.root)
+        if as_json:
+            told = run.document() if run else None
+            print_json({"version": loaded.version or None, "stages": states, "run": told})
+            return
         if loaded.version:
             out.print(f"version      {loaded.version}")
-        for line in pipeline.status(loaded):
-            out.print(line)
+        for state in states:
+            out.print(f"{state.name:<12} {state}")
+        for name, value in run.lines() if run else ():
+            out.print(f"{name:<12} {value}", markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=BUILD)
 def report(config: ConfigPath) -> None:
     """Write the page of a finished dataset again.
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssl4eco_data.cli.common import ConfigPath, DatasetPath, app, out, readable, wrong_usage
+from ssl4eco_data.cli.common import (
+    BUILD,
+    LOOK,
+    AsJson,
+    ConfigPath,
+    DatasetPath,
+    app,
+    out,
+    print_json,
+    readable,
+    wrong_usage,
+)
 
 if TYPE_CHECKING:
     from ssl4eco_data.store import Place, Problem
@@ -20,7 +29,7 @@ _ASSUMED_DAMAGE = 0.01
 """The share of damaged chunks whose chance to be missed is told."""
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def check(
     dataset: DatasetPath,
     sample: Annotated[
@@ -35,11 +44,14 @@ def check(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="blocks read at a time; one shard of memory each")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print what was found as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Read every file of a dataset back, and name what is wrong; nothing is written.
+    """Read every file back, and name what is wrong.
 
-    Examples: ssl4eco check data/demo; ssl4eco check s3://bucket/data --sample 1000;
+    Nothing is written.
+
+    Examples: ssl4eco check data/demo
+    ssl4eco check s3://bucket/data --sample 1000
     ssl4eco check data/alps --part 2/8
     """
     if sample is not None and part != "1/1":
@@ -63,7 +75,7 @@ def check(
             problems, seen, words = _sampled(root, sample, seed, workers)
         finished = Ledger(root).read("close", 0) is not None
         if as_json:
-            _print_json(str(dataset), seen, finished, problems)
+            print_json({"dataset": dataset, "checked": seen, "finished": finished, "problems": problems})
         else:
             _print(problems, words, finished)
         if problems or not finished:
@@ -94,13 +106,6 @@ def _sampled(
     return list(found.problems), seen, words
 
 
-def _print_json(dataset: str, seen: dict[str, Any], finished: bool, problems: Sequence[Problem]) -> None:
-    found = [asdict(problem) for problem in problems]
-    print(
-        json.dumps({"dataset": dataset, "checked": seen, "finished": finished, "problems": found}, indent=1)
-    )
-
-
 def _print(problems: Sequence[Problem], words: str, finished: bool) -> None:
     for problem in problems:
         out.print(str(problem), markup=False)
@@ -116,11 +121,11 @@ def _print(problems: Sequence[Problem], words: str, finished: bool) -> None:
         out.print(words, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=BUILD)
 def repair(config: ConfigPath) -> None:
-    """Check a dataset and do again what is damaged, and nothing else; it needs the archive.
+    """Do again what a check finds damaged, and nothing else.
 
-    With versions: of the one being built and of the served one.
+    It needs the archive.     With versions: of the one being built and of the served one.
     Example: ssl4eco repair configs/demo.toml
     """
     with readable():

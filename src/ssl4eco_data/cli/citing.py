@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from ssl4eco_data.cli.common import DatasetPath, app, readable
+from ssl4eco_data.cli.common import PASS_ON, AsJson, DatasetPath, app, print_json, readable
 
 
-@app.command()
+@app.command(rich_help_panel=PASS_ON)
 def cite(
     dataset: DatasetPath,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as JSON")] = False,
+    as_json: AsJson = False,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="the BibTeX entries alone")] = False,
 ) -> None:
-    """The attribution that a dataset's sources and years require, and BibTeX of the works it rests on.
+    """The attribution that a dataset needs, and BibTeX.
 
-    Example: ssl4eco cite data/alps, or ssl4eco cite data/alps --bibtex > alps.bib
+    What its sources and years require, and the works it rests on.
+
+    Examples: ssl4eco cite data/alps
+    ssl4eco cite data/alps --bibtex > alps.bib
     """
     with readable():
         from ssl4eco_data.catalogue import cite_dataset, describe_citation
 
         citation = cite_dataset(dataset)
         if as_json:
-            typer.echo(json.dumps(citation.document(), indent=1, ensure_ascii=False))
+            print_json(citation.document())
         elif bibtex:
             typer.echo(citation.bibtex(), nl=False)
         else:

@@ -7,23 +7,46 @@ from typing import Annotated
 
 import typer
 
-from ssl4eco_data.cli.common import DatasetPath, app, need_folder, out, readable, wrong_usage
+from ssl4eco_data.cli.common import (
+    LOOK,
+    AsJson,
+    DatasetPath,
+    app,
+    need_folder,
+    out,
+    print_json,
+    readable,
+    wrong_usage,
+)
 
 
-@app.command()
-def info(dataset: DatasetPath) -> None:
-    """What a dataset holds: dimensions, bands, counts, coordinates.
+@app.command(rich_help_panel=LOOK)
+def info(dataset: DatasetPath, as_json: AsJson = False) -> None:
+    """What a dataset holds, and how far its build is.
 
+    Dimensions, bands, counts, coordinates. Of a dataset, or its next version, that is being built: the stage
+    at work, blocks done and left, rates, failures by kind.
     Example: ssl4eco info data/demo
     """
     with readable():
-        from ssl4eco_data.store import describe_dataset
+        from ssl4eco_data.errors import StoreError
+        from ssl4eco_data.store import describe_dataset, under_way
 
-        for name, value in describe_dataset(dataset):
-            out.print(f"{name:<14} {value}")
+        run = under_way(dataset)
+        try:
+            facts = list(describe_dataset(dataset))
+        except StoreError:
+            if run is None:
+                raise
+            facts = []
+        if as_json:
+            print_json({"dataset": dict(facts) or None, "run": run.document() if run else None})
+            return
+        for name, value in [*facts, *(run.lines() if run else ())]:
+            out.print(f"{name:<14} {value}", markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def phenology(
     config: Annotated[
         Path | None, typer.Argument(metavar="[CONFIG]", help="configuration that names the archive")
@@ -36,10 +59,12 @@ def phenology(
         "point.png"
     ),
 ) -> None:
-    """Dates, sigma, windows and curve of one point, from the archive; nothing is built.
+    """Dates, season windows and curve of one point.
 
-    Without CONFIG all defaults and the years 2017 to 2024 are taken. Examples:
-    ssl4eco phenology --at 7.95,46.55; ssl4eco phenology alps.toml --at 7.95,46.55 --to point.png
+    From the archive, with sigma; nothing is built. Without CONFIG all defaults and the years 2017 to 2024
+    are taken.
+    Examples: ssl4eco phenology --at 7.95,46.55
+    ssl4eco phenology alps.toml --at 7.95,46.55 --to point.png
     """
     if to.suffix.lower() != ".png":
         wrong_usage(f"--to must name a .png file, got {to}")
@@ -68,7 +93,7 @@ def phenology(
         out.print(f"picture  {to}", markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def validate(
     dataset: DatasetPath,
     observations: Annotated[
@@ -89,7 +114,9 @@ def validate(
         typer.Option(metavar="THEIRS=OURS", help="your name of a column or metric and ours; repeat it"),
     ] = None,
 ) -> None:
-    """Compare a dataset's dates with dates observed in the field: bias, RMSE, coverage of sigma.
+    """Compare a dataset's dates with dates from the field.
+
+    Bias, RMSE, median absolute error, coverage of sigma.
 
     Example: ssl4eco validate data/alps birches.csv --name budburst=greenup --to pairs.csv
     """
@@ -115,7 +142,7 @@ def validate(
             out.print(f"pairs    {to}", markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def explain(
     dataset: DatasetPath,
     location: Annotated[str, typer.Argument(metavar="LOCATION", help="location_id, e.g. 199U_1099R")],
@@ -124,7 +151,9 @@ def explain(
         Path | None, typer.Option(metavar="FILE", help="CSV to write: every candidate, every column")
     ] = None,
 ) -> None:
-    """Every candidate of every season of a location: its scores, and why it was chosen or not.
+    """Every candidate scene of a location, and why (not) chosen.
+
+    By season, with its scores.
 
     Example: ssl4eco explain data/alps 199U_1099R --season summer --csv candidates.csv
     """

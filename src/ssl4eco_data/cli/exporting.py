@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from ssl4eco_data.cli.common import DatasetPath, app, out, readable, wrong_usage
+from ssl4eco_data.cli.common import PASS_ON, DatasetPath, app, out, readable, wrong_usage
 
 Repeated = "; repeat it for several"
 
 
-@app.command()
+@app.command(rich_help_panel=PASS_ON)
 def export(
     dataset: DatasetPath,
     to: Annotated[str, typer.Argument(metavar="TO", help="folder or address to write to, new or empty")],
@@ -40,10 +40,10 @@ def export(
         int | None, typer.Option(metavar="N", min=1, help="the first N of the locations chosen")
     ] = None,
 ) -> None:
-    """Write patches as GeoTIFFs with a CSV (R, QGIS), or as Parquet in the layout of Major TOM.
+    """Write patches as GeoTIFFs with a CSV, or as Parquet.
 
-    Broken off, the same command goes on. Examples:
-    ssl4eco export data/alps alps_summer --season summer --box 6,45,8,47;
+    GeoTIFFs for R and QGIS, Parquet in the layout of Major TOM. Broken off, the same command goes on.
+    Examples: ssl4eco export data/alps alps_summer --season summer --box 6,45,8,47
     ssl4eco export data/alps alps_mt --format major-tom --split train
     """
     with readable():

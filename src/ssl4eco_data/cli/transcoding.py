@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ssl4eco_data.cli.common import DatasetPath, app, out, readable
+from ssl4eco_data.cli.common import PASS_ON, DatasetPath, app, out, readable
 
 
 class Compression(StrEnum):
@@ -21,7 +21,7 @@ class Compression(StrEnum):
 _LEVELS = {Compression.lz4: 5, Compression.zstd: 3}
 
 
-@app.command()
+@app.command(rich_help_panel=PASS_ON)
 def transcode(
     dataset: DatasetPath,
     to: Annotated[
@@ -36,10 +36,10 @@ def transcode(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="chunks packed at a time")] = 2,
 ) -> None:
-    """Copy a finished dataset with chunks packed by another codec; the pixels stay the same.
+    """Copy a dataset with chunks packed by another codec.
 
-    For local disks while training, for instance. The same command continues a copy that was interrupted.
-    A copy is for reading: build and repair the original.
+    The pixels stay the same. For local disks while training, for instance. The same command continues a copy
+    that was interrupted. A copy is for reading: build and repair the original.
     Example: ssl4eco transcode data/alps /scratch/alps-lz4
     """
     with readable():

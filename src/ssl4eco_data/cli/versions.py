@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from ssl4eco_data.cli.common import DatasetPath, app, out, readable
+from ssl4eco_data.cli.common import PASS_ON, AsJson, DatasetPath, app, out, print_json, readable
 
 versions_app = typer.Typer(no_args_is_help=True, help="Versions of a dataset: list, compare, serve, remove.")
-app.add_typer(versions_app, name="versions")
+app.add_typer(versions_app, name="versions", rich_help_panel=PASS_ON)
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="id of a version, as `list` shows it")]
-Json = Annotated[bool, typer.Option("--json", help="as JSON, for programs")]
 
 
 @versions_app.command(name="list")
-def list_versions(dataset: DatasetPath, as_json: Json = False) -> None:
+def list_versions(dataset: DatasetPath, as_json: AsJson = False) -> None:
     """Every version, the oldest first, and which one is served.
 
     Example: ssl4eco versions list data/alps
@@ -32,7 +29,7 @@ def list_versions(dataset: DatasetPath, as_json: Json = False) -> None:
             {"version": v, "begun": begun(v).isoformat(), "state": _state(root, v, served)} for v in known
         ]
         if as_json:
-            out.print_json(data=rows)
+            print_json(rows)
             return
         for row in rows:
             out.print(f"{row['version']}  {row['state']}", markup=False)
@@ -45,12 +42,13 @@ def diff(
     dataset: DatasetPath,
     old: Annotated[str, typer.Argument(metavar="[OLD]", help="the served one without")] = "",
     new: Annotated[str, typer.Argument(metavar="[NEW]", help="the newest complete one without")] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """What differs between two versions: locations, scenes, dates, candidates, pixels, files.
 
     Without OLD and NEW: from the served version to the newest; where that is the served one, from
-    the one before. Example: ssl4eco versions diff data/alps
+    the one before.
+    Example: ssl4eco versions diff data/alps
     """
     with readable():
         from ssl4eco_data.store import diff as difference
@@ -60,7 +58,7 @@ def diff(
         root = place_of(dataset)
         change = difference(*(version_place(root, v) for v in pair(root, old, new)))
         if as_json:
-            out.print_json(data={name: _plain(value) for name, value in asdict(change).items()})
+            print_json(change)
             return
         for line in change.lines():
             out.print(line, markup=False)
@@ -85,8 +83,8 @@ def rollback(
 ) -> None:
     """Serve an older version again; nothing is removed, and the next build begins from it.
 
-    Mend first what made the newer one wrong: a build that runs on a schedule would publish it again. Example:
-    ssl4eco versions rollback data/alps
+    Mend first what made the newer one wrong: a build that runs on a schedule would publish it again.
+    Example: ssl4eco versions rollback data/alps
     """
     with readable():
         _serve(dataset, version or None)
@@ -145,8 +143,3 @@ def _state(root: Any, version: str, served: str | None) -> str:
     if is_complete(root, version):
         return "complete, not served yet" if waits else "complete"
     return "being built" if waits else "not complete"
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,12 @@ class Pilot:
 
     measured: pd.DataFrame
     plan: dict[str, float]
+
+    def document(self) -> dict[str, Any]:
+        """For programs: mean, low and high end of the 95 % interval of one location, by column."""
+        means = {name: interval(self.measured[name].to_numpy()) for name in COLUMNS}
+        per_location = {n: dict(zip(("mean", "low", "high"), m, strict=True)) for n, m in means.items()}
+        return {"locations": len(self.measured), "per_location": per_location, "plan": self.plan}
 
 
 def run_pilot(config: Config, places: pd.DataFrame, n: int) -> Pilot:

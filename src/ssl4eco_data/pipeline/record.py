@@ -32,15 +32,24 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class RunRecord:
-    """What happened in one run, written to ``runs/``."""
+    """What happened in one run, written to ``runs/``.
+
+    ``working`` is the stage at work: its name, since when, and how many blocks it had to do.
+    """
 
     started: datetime
     stages: list[dict[str, Any]] = field(default_factory=list)
+    working: dict[str, Any] | None = None
+
+    def begin(self, stage: Stage, blocks: int, since: datetime) -> None:
+        """Note that so many blocks of a stage are to be done from now on."""
+        self.working = {"stage": stage.name, "since": since.isoformat(), "blocks": blocks}
 
     def add(
         self, stage: Stage, results: Sequence[Result], seconds: float, here: Mapping[str, Traffic]
     ) -> None:
         """Note one stage's results; ``here`` is the traffic of this process."""
+        self.working = None
         traffic = add_traffic([here, *(r.traffic for r in results)])
         self.stages.append(
             {
@@ -63,6 +72,7 @@ class RunRecord:
             "ssl4eco_data": version("ssl4eco-data"),
             "python": platform.python_version(),
             "stages": self.stages,
+            "working": self.working,
         }
         write_atomic(path, json.dumps(record, indent=1).encode())
         return path

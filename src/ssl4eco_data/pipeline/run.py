@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -28,6 +29,7 @@ from ssl4eco_data.store import Ledger, ObjectPath, clean_temporary, leased
 from ssl4eco_data.store.objects import Place
 
 RunStage = Callable[[Config, Stage, Sequence[Work]], Sequence[Result]]
+Clock = Callable[[], datetime]
 
 
 def first_pending(config: Config) -> str | None:
@@ -44,7 +46,7 @@ def first_pending(config: Config) -> str | None:
 def build(
     config: Config,
     run_stage: RunStage,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Clock = lambda: datetime.now(UTC),
     *,
     until: str = STAGES[-1].name,
 ) -> RunRecord:
@@ -66,7 +68,7 @@ def build(
         clean_temporary(root)
         try:
             for stage in wanted:
-                _do_stage(config, stage, run_stage, record, budget)
+                _do_stage(config, stage, run_stage, record, budget, clock)
                 if stage.name == "check":
                     record.write(config.root, clock())
         finally:
@@ -101,11 +103,15 @@ def alone(root: Place) -> Iterator[str]:
         raise BuildError(f"another build works on {root}; wait for it or stop it, then try again") from None
 
 
-def _do_stage(config: Config, stage: Stage, run_stage: RunStage, record: RunRecord, budget: Budget) -> None:
+def _do_stage(
+    config: Config, stage: Stage, run_stage: RunStage, record: RunRecord, budget: Budget, clock: Clock
+) -> None:
     drop_surplus(config, stage)
     todo = pending(config, stage)
     if not todo:
         return
+    record.begin(stage, len(todo), clock())
+    record.write(config.root, clock())
     start = perf_counter()
     results, here = _do_batches(config, stage, run_stage, todo, budget)
     if results:
@@ -133,16 +139,30 @@ def _do_batches(
     return results, here
 
 
-def status(config: Config) -> Iterator[str]:
-    """One line per stage: done, pending, or waiting for an earlier one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageState:
+    """How far a stage is: its blocks (None before the stages that it waits for) and those left to do."""
+
+    name: str
+    unit: str
+    blocks: int | None = None
+    left: int | None = None
+
+    def __str__(self) -> str:
+        if self.left is None:
+            return "waits for an earlier stage"
+        return f"{self.left} of {self.blocks} {self.unit} pending" if self.left else "done"
+
+
+def status(config: Config) -> Iterator[StageState]:
+    """Every stage in order."""
     for stage in STAGES:
         try:
-            total, left = len(stage.blocks(config)), len(pending(config, stage))
+            blocks, left = len(stage.blocks(config)), len(pending(config, stage))
         except (FileNotFoundError, NotADirectoryError):
-            yield f"{stage.title:<12} waits for an earlier stage"
-            continue
-        state = "done" if not left else f"{left} of {total} {stage.unit} pending"
-        yield f"{stage.title:<12} {state}"
+            yield StageState(name=stage.name, unit=stage.unit)
+        else:
+            yield StageState(name=stage.name, unit=stage.unit, blocks=blocks, left=left)
 
 
 def unreadable(config: Config) -> list[tuple[str, int]]:

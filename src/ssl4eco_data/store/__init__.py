@@ -23,6 +23,7 @@ from ssl4eco_data.store.indices import evi2, masks, ndvi, reflectance
 from ssl4eco_data.store.lease import HeldError, leased
 from ssl4eco_data.store.ledger import Ledger, Mark
 from ssl4eco_data.store.objects import ObjectPath, Place, place_of
+from ssl4eco_data.store.progress import Progress, progress, under_way
 from ssl4eco_data.store.reader import describe_dataset, open_dataset
 from ssl4eco_data.store.schema import Layout, PatchArray, StoreParameters
 from ssl4eco_data.store.selection import Box, Labels, select
@@ -54,6 +55,7 @@ __all__ = [
     "PatchArray",
     "Place",
     "Problem",
+    "Progress",
     "PruneRule",
     "ShardReader",
     "StoreParameters",
@@ -79,6 +81,7 @@ __all__ = [
     "open_dataset",
     "parts_in",
     "place_of",
+    "progress",
     "prune",
     "read_dataset_block",
     "read_geo_table",
@@ -92,6 +95,7 @@ __all__ = [
     "stored_bands",
     "stored_locations",
     "table_metadata",
+    "under_way",
     "unfinish",
     "version_place",
     "write_atomic",

@@ -181,16 +181,20 @@ class ObjectPath:
     def _prefix(self) -> str:
         return f"{self.key}/" if self.key else ""
 
-    def sizes(self) -> Iterator[tuple[ObjectPath, int]]:
-        """Every object below with its bytes, as the store lists them."""
+    def statuses(self) -> Iterator[tuple[ObjectPath, Status]]:
+        """Every object below with its size and time, as the store lists them."""
         with errors_named(self):
             for page in client_of(self.bucket).list(prefix=self.key or None):
                 for found in page:
                     if found["path"].startswith(self._prefix):
-                        yield replace(self, key=found["path"]), int(found["size"])
+                        yield replace(self, key=found["path"]), status_of(found)
+
+    def sizes(self) -> Iterator[tuple[ObjectPath, int]]:
+        """Every object below with its bytes."""
+        return ((place, status.st_size) for place, status in self.statuses())
 
     def _below(self) -> Iterator[ObjectPath]:
-        return (place for place, _ in self.sizes())
+        return (place for place, _ in self.statuses())
 
 
 Place: TypeAlias = Path | ObjectPath
