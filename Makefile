@@ -8,9 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Prefect keeps its database inside the checkout; flows/ turns its telemetry off.
 export PREFECT_LOGGING_LEVEL ?= WARNING
 export PREFECT_HOME ?= $(CURDIR)/.prefect
+export NO_MKDOCS_2_WARNING ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset report serve pretrain claim test check benchmark phenology-report format lock clean
+.PHONY: help dataset report serve pretrain claim test check docs benchmark phenology-report format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+docs: $(VENV)/.docs ## the documentation as pages in build/docs, every link checked
+	@$(BIN)/python -m mkdocs build --strict --quiet
+
 benchmark: $(VENV)/.test ## times and memory beside plain code and other libraries (minutes)
 	@$(BIN)/python -m benchmarks.locations
 	@$(BIN)/python -m benchmarks.phenology
@@ -84,6 +88,10 @@ $(VENV)/.dataset: requirements/dataset.txt pyproject.toml | $(BIN)/python
 $(VENV)/.training: requirements/training.txt training/pyproject.toml $(VENV)/.dataset
 	@$(PIP) install -r requirements/training.txt
 	@$(PIP) install --no-deps --editable training
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.dataset
+	@$(PIP) install -r requirements/docs.txt
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.training

@@ -17,11 +17,13 @@ ASKED = {
         "--extra=flows",
         "--extra=earthengine",
         "--group=dev",
+        "--group=docs",
         "--constraint=requirements/dataset.txt",
         "--constraint=requirements/training.txt",
         "pyproject.toml",
         TRAINING,
     ],
+    "docs": ["--group=docs", "--constraint=requirements/test.txt", "pyproject.toml"],
 }
 OWN = ("ssl4eco-data", "ssl4eco-training")
 GPU = re.compile(r"(nvidia|cuda)-|triton==")
@@ -56,6 +58,7 @@ def direct_dependencies() -> list[str]:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     training = tomllib.loads((ROOT / TRAINING).read_text())
     asked = [*data["project"]["dependencies"], *data["dependency-groups"]["dev"]]
+    asked += data["dependency-groups"]["docs"]
     asked += [r for extra in data["project"]["optional-dependencies"].values() for r in extra]
     asked += training["project"]["dependencies"]
     names = {re.split(r"[<>=!~ ]", r, maxsplit=1)[0].lower() for r in asked}

@@ -109,7 +109,7 @@ def test_what_else_programs_read(built_config: Path) -> None:
     assert asked("versions", "list", root) == []
     assert asked("cite", root)["attribution"]
     checks = asked("doctor", str(built_config))
-    assert {"configuration", "archive"} <= {check["name"] for check in checks}
+    assert {"configuration", "python", "locations"} <= {check["name"] for check in checks}
 
 
 def test_a_pilot_is_told_with_its_intervals(tmp_path: Path, tiny_archive: Path) -> None:
