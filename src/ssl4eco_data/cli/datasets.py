@@ -172,7 +172,7 @@ def explain(
             out.print(f"csv      {csv}", markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def preview(
     dataset: DatasetPath,
     location: Annotated[str, typer.Argument(metavar="LOCATION", help="location_id, e.g. 199U_1099R")],
@@ -180,7 +180,9 @@ def preview(
         "preview.png"
     ),
 ) -> None:
-    """Picture of a location: its seasons in true colour and infrared, their dates on the vegetation curve.
+    """Picture of a location: its seasons, their dates on its curve.
+
+    True colour above, infrared below; the curve is that of the vegetation index.
 
     Example: ssl4eco preview data/demo 199U_1099R --to preview.png
     """
