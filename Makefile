@@ -41,7 +41,7 @@ claim: $(VENV)/.training ## train on seasons by phenology and by calendar, judge
 		--steps 400 --queue 128 $(OPTIONS)
 
 test: $(VENV)/.test ## install what the tests need and run them all
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.test ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
