@@ -57,7 +57,8 @@ def test_every_step_of_the_page_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "demo").symlink_to(built_config.parent / "dataset")
+    for name in ("demo", "demo-pretrain"):
+        (tmp_path / "data" / name).symlink_to(built_config.parent / "dataset")
     names: dict[str, Any] = {}
     done = []
     for code, command in STEPS:
