@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.small_disk import small_disk
 
 from ssl4eco_data.errors import StoreError
 from ssl4eco_data.store import clean_temporary, file_record, sha256, write_atomic
@@ -72,23 +73,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_disk_full_names_the_file_and_the_way_out(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no 'mount' here: a full disk was NOT tried")
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small tmpfs ({mounted.stderr.strip()}): a full disk was NOT tried")
-    try:
+    with small_disk(tmp_path / "disk", "size=64k") as disk:
         write_atomic(disk / "file", b"old")
         with pytest.raises(StoreError, match=r"file .*200000 bytes.*free some space"):
             write_atomic(disk / "file", b"x" * 200_000)
         assert (disk / "file").read_bytes() == b"old"
         assert left_over(disk) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

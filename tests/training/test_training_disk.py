@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.small_disk import small_disk
 from tests.training.globe_dataset import build_globe
 from tests.training.run_dataset import ENCODER, build_run_dataset
-from tests.training.small_disk import small_disk
 
 from ssl4eco_training import claim, embed, evaluate, stage
 from ssl4eco_training.__main__ import main as training_main
