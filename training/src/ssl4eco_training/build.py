@@ -62,7 +62,9 @@ def source(recipe: Recipe) -> Source:
         reader = ShardReader(recipe.dataset)
         fingerprint = dataset_fingerprint(recipe.dataset)
     except StoreError as error:
-        raise TrainingError(f"{error}; another dataset: --dataset (make dataset builds data/demo)") from error
+        raise TrainingError(
+            f"{error}; another dataset: --dataset (make pretrain builds data/demo-pretrain)"
+        ) from error
     there = {band for name in ("r10", "r20") if name in reader.arrays for band in reader.bands(name)}
     if lacking := [band for band in recipe.bands if band not in there]:
         raise RecipeError(
